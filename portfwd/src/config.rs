@@ -1,0 +1,13 @@
+//! (being written)
+/// Mode
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// a
+    Auto,
+    /// n
+    Native,
+    /// g
+    Generic,
+    /// t
+    Tc,
+}

@@ -1,0 +1,8 @@
+//! User space of portfwd: the daemon and the command line.
+
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod kernel;
+pub mod rule;
+pub mod show;
