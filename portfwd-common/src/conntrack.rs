@@ -235,9 +235,8 @@ impl<'a, T> Conntrack<'a, T> {
     where
         T: Tables<F>,
     {
-        if tier == Tier::HalfOpen
-            && let Some(other) = self.tables.flow(Tier::Established, other_key)
-        {
+        let tables = self.tables;
+        if let Some(other) = tables.flow(tier.other(), other_key) {
             return if other.belongs_to(key) {
                 Missing::Moved
             } else {
@@ -245,7 +244,12 @@ impl<'a, T> Conntrack<'a, T> {
             };
         }
         let rebuilt = flow.read().other(key);
-        if self.tables.claim(tier, other_key, &rebuilt).is_err() {
+        if tables.claim(tier, other_key, &rebuilt).is_err() {
+            return Missing::Lost;
+        }
+        // As in `claim_port`: look at the other tier after the insert into this one.
+        if tables.flow(tier.other(), other_key).is_some() {
+            tables.remove(tier, other_key);
             return Missing::Lost;
         }
         self.tables

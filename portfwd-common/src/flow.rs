@@ -97,6 +97,18 @@ pub enum Tier {
     Established,
 }
 
+impl Tier {
+    /// The other one.
+    #[inline(always)]
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::HalfOpen => Self::Established,
+            Self::Established => Self::HalfOpen,
+        }
+    }
+}
+
 /// The way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -4,5 +4,6 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod kernel;
+pub mod net;
 pub mod rule;
 pub mod show;

@@ -1,0 +1,267 @@
+//! The daemon: keeps the maps true while rules, addresses, routes and neighbours change.
+//!
+//! Packets never wait for it: what is in the maps is forwarded whether it runs or not.
+
+mod control;
+mod instance;
+mod next_hops;
+mod reload;
+mod start;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use portfwd_common::Settings;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+pub use control::{Reply, Request, ask, socket_path};
+pub use instance::{Instance, Lock, LockError};
+
+use crate::config::{Config, Mode};
+use crate::kernel::{Datapath, Diagnostics, Pins};
+use crate::net::{Interface, Netlink};
+use crate::rule::Rule;
+use crate::state::{Desired, InUse, Installed, Room, apply, plan};
+use control::Call;
+
+/// How often neighbours are confirmed and retired rules looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// Retired rules and unused targets are looked for once in so many ticks, as that walks through
+/// all flows.
+const TICKS_PER_CLEANUP: u32 = 30;
+/// Changes that netlink reports in quick succession are taken in at once.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// What `run` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The interface.
+    pub interface: String,
+    /// How to attach.
+    pub mode: Mode,
+    /// The rules that were given as arguments.
+    pub rules: Vec<Rule>,
+    /// The config file, and what it says.
+    pub config: Option<(PathBuf, Config)>,
+    /// Whether forwarding goes on after the end.
+    pub persist: bool,
+    /// What the datapath logs: 0 nothing, 1 drops, 2 everything.
+    pub verbosity: u8,
+    /// Where the socket and the lock are.
+    pub state_dir: PathBuf,
+    /// Where the maps and links are pinned.
+    pub pin_dir: PathBuf,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    options: Options,
+    datapath: Datapath,
+    netlink: Netlink,
+    interface: Interface,
+    installed: Installed,
+    desired: Desired,
+    settings: Settings,
+    /// Held until the end: no second daemon serves this interface.
+    lock: Lock,
+    ticks: u32,
+}
+
+impl Daemon {
+    /// Serves until SIGINT or SIGTERM, or until asked to stop; then takes the programs off the
+    /// interface, or leaves them there with `--persist`.
+    ///
+    /// # Errors
+    /// Where the socket cannot be served, or the end cannot be tidied up.
+    pub async fn serve(mut self) -> Result<()> {
+        let (calls, mut next_call) = mpsc::channel(16);
+        let socket = control::listen(&self.options.state_dir, &self.options.interface)?;
+        let server = tokio::spawn(control::serve(socket, calls));
+        let mut signals = Signals::new()?;
+        let mut diagnostics = self.diagnostics()?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.announce();
+        loop {
+            tokio::select! {
+                () = signals.end() => break,
+                () = signals.reload() => self.log_reload().await,
+                Some(call) = next_call.recv() => {
+                    if matches!(call.request, Request::Stop) {
+                        call.reply(Reply::Done("stopping".to_owned()));
+                        break;
+                    }
+                    self.answer(call).await;
+                }
+                () = self.netlink.changed() => {
+                    tokio::time::sleep(SETTLE).await;
+                    self.log_failure("following a change of the network", Self::follow_network).await;
+                }
+                _ = tick.tick() => self.on_tick().await,
+                () = show(&mut diagnostics) => {}
+            }
+        }
+        server.abort();
+        self.end()
+    }
+
+    fn end(self) -> Result<()> {
+        control::remove(&self.options.state_dir, &self.options.interface);
+        sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+        if self.options.persist {
+            tracing::info!("stopped; {} goes on forwarding without a daemon", self.options.interface);
+            self.lock.release();
+            return Ok(());
+        }
+        self.datapath.remove()?;
+        self.lock.release();
+        tracing::info!("stopped; nothing is left on {}", self.options.interface);
+        Ok(())
+    }
+
+    /// One line for people, and word to systemd: traffic flows.
+    fn announce(&self) {
+        let rules = self.desired.rules.len();
+        let plural = if rules == 1 { "" } else { "s" };
+        let mode = self.lock.instance().mode;
+        println!("portfwd: ready on {} ({mode}), {rules} rule{plural}", self.options.interface);
+        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+    }
+
+    async fn answer(&mut self, call: Call) {
+        let reply = match self.carry_out(&call.request).await {
+            Ok(message) => Reply::Done(message),
+            Err(error) => Reply::refused(&error),
+        };
+        call.reply(reply);
+    }
+
+    async fn carry_out(&mut self, request: &Request) -> Result<String> {
+        match request {
+            Request::Add { rule, name } => self.add(rule, name.as_deref()).await,
+            Request::Delete { which } => self.delete(which).await,
+            Request::Flush => self.flush().await,
+            Request::Reload => self.reload().await,
+            Request::FlushFlows { filter } => self.flush_flows(filter),
+            // Ends the loop in `serve`.
+            Request::Stop => Ok(String::new()),
+        }
+    }
+
+    /// Makes `rules` what is forwarded, or changes nothing.
+    async fn install(&mut self, rules: Vec<Rule>) -> Result<()> {
+        self.check_against_host(&rules).await?;
+        let desired = Desired { rules, addresses: self.interface.addresses.clone() };
+        self.apply(desired)?;
+        self.follow_next_hops().await
+    }
+
+    /// Refuses what only this host can tell to be wrong: a target that is this host itself.
+    async fn check_against_host(&self, rules: &[Rule]) -> Result<()> {
+        for rule in rules {
+            for target in &rule.targets {
+                if self.interface.addresses.iter().any(|address| target.address == *address) {
+                    bail!(
+                        "the target {} of the rule `{}` is an address of {} itself: \
+                         portfwd forwards to other hosts",
+                        target.address, rule.name, self.interface.name
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, desired: Desired) -> Result<()> {
+        let in_use = InUse::read(&self.datapath.maps)?;
+        let room = Room {
+            rules: self.datapath.maps.max_rules(),
+            targets: self.datapath.maps.max_targets(),
+        };
+        let changes = plan(&self.installed, &desired, &in_use, room, now_s())?;
+        apply(&mut self.datapath.maps, &self.installed, &changes)?;
+        self.installed = Installed::read(&self.datapath.maps)?;
+        self.desired = desired;
+        Ok(())
+    }
+
+    async fn on_tick(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        self.log_failure("following the next hops", Self::follow_network).await;
+        let unused = self.installed.rules.values().any(|rule| rule.retired)
+            || self.installed.targets.len() > self.desired.rules.len();
+        if unused && self.ticks.is_multiple_of(TICKS_PER_CLEANUP) {
+            let desired = self.desired.clone();
+            if let Err(error) = self.apply(desired) {
+                tracing::warn!("clearing up after deleted rules: {error:#}");
+            }
+        }
+    }
+
+    async fn log_failure(&mut self, what: &str, step: impl AsyncFnOnce(&mut Self) -> Result<()>) {
+        if let Err(error) = step(self).await {
+            tracing::warn!("{what}: {error:#}");
+        }
+    }
+
+    fn diagnostics(&mut self) -> Result<Option<AsyncFd<Diagnostics>>> {
+        if self.options.verbosity == 0 {
+            return Ok(None);
+        }
+        let diagnostics = self.datapath.diagnostics()?;
+        Ok(Some(AsyncFd::new(diagnostics).context("cannot watch the datapath's log")?))
+    }
+
+    fn pins(&self) -> Pins {
+        Pins::new(&self.options.pin_dir, &self.options.interface)
+    }
+}
+
+/// Seconds of the wall clock.
+fn now_s() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |duration| duration.as_secs())
+}
+
+/// Passes on what the programs log, when there is something.
+async fn show(diagnostics: &mut Option<AsyncFd<Diagnostics>>) {
+    let Some(diagnostics) = diagnostics else {
+        return std::future::pending().await;
+    };
+    if let Ok(mut ready) = diagnostics.readable_mut().await {
+        ready.get_inner_mut().flush();
+        ready.clear_ready();
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).context("cannot catch signals");
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    async fn reload(&mut self) {
+        self.hangup.recv().await;
+    }
+}
