@@ -24,8 +24,20 @@ use crate::tc::TcPacket;
 use crate::xdp::XdpPacket;
 
 /// The fast path, in the driver.
-#[xdp(frags)]
+#[xdp]
 pub fn portfwd_xdp(ctx: XdpContext) -> u32 {
+    fast_path(ctx)
+}
+
+/// The fast path where frames do not fit one buffer (jumbo MTU). Only there: a veth pair sends
+/// frames of 64 KiB, without telling how to cut them, to a program that takes fragments.
+#[xdp(frags)]
+pub fn portfwd_xdp_frags(ctx: XdpContext) -> u32 {
+    fast_path(ctx)
+}
+
+#[inline(always)]
+fn fast_path(ctx: XdpContext) -> u32 {
     let mut packet = XdpPacket::new(&ctx);
     let tables = KernelTables::new(&ctx);
     match translate::<V4, _, _>(&mut packet, &tables) {

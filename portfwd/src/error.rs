@@ -1,152 +1,101 @@
-//! Exit codes, and the one place that prints an error.
-//! Knows nothing of what failed: an error carries its own exit code through `anyhow`.
+//! Exit codes, and the one place where an error is shown.
 
-use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;
 
-use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// Why the program ends without success, as scripts see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How a command ends when it does not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Something failed.
     Failure = 1,
-    /// The command line, a rule or a config file is wrong.
+    /// The command line is wrong.
     Usage = 2,
-    /// No rule has that name.
+    /// No rule has this name.
     NoSuchRule = 3,
-    /// No daemon answers, or nothing is attached.
+    /// No daemon runs, or nothing is attached.
     NoDaemon = 4,
     /// A capability is missing.
     MissingCapability = 5,
-    /// A check found something.
-    Findings = 6,
+}
+
+/// An error with an exit code of its own.
+#[derive(Clone, Debug, Error)]
+#[error("{message}")]
+struct WithExit {
+    exit: Exit,
+    message: String,
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// An error that ends the command this way.
     #[must_use]
-    pub const fn code(self) -> u8 {
-        self as u8
+    pub fn error(self, message: String) -> anyhow::Error {
+        WithExit { exit: self, message }.into()
     }
 
-    /// A new error that ends the process with this code.
-    #[must_use]
-    pub fn error(self, message: impl Display) -> anyhow::Error {
-        self.wrap(anyhow::anyhow!("{message}"))
-    }
-
-    /// `error`, and all its causes, with this code in the place of any it had.
-    #[must_use]
-    pub fn wrap(self, error: impl Into<anyhow::Error>) -> anyhow::Error {
-        anyhow::Error::new(Coded {
-            exit: self,
-            error: error.into(),
-        })
-    }
-
-    /// The code that `error` carries; [`Exit::Failure`] where it carries none.
+    /// How `error` ends the command.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        error
-            .downcast_ref::<Coded>()
-            .map_or(Self::Failure, |coded| coded.exit)
+        let own = error.chain().find_map(|cause| cause.downcast_ref::<WithExit>());
+        own.map_or(Self::Failure, |error| error.exit)
     }
-}
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
-/// What `main` returns for `error`.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    Exit::of(error).into()
-}
-
-/// Writes `error: …` to stderr, with the causes on the same line.
-pub fn report(error: &anyhow::Error) {
-    // Where stderr is closed there is nobody left to tell.
-    let _ = writeln_stderr(format_args!("error: {error:#}"));
-}
-
-fn writeln_stderr(line: fmt::Arguments<'_>) -> std::io::Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stderr().lock(), "{line}")
-}
-
-/// An error with its exit code. It reads like the error itself.
-#[derive(Debug)]
-struct Coded {
-    exit: Exit,
-    error: anyhow::Error,
-}
-
-impl Display for Coded {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Coded {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
-    }
-}
-
-/// A value inside a message: in quotes, on one line whatever it contains, and cut where it is
-/// long.
-pub struct Quoted<'a>(pub &'a str);
-
-/// How many characters of a value a message shows.
-const SHOWN: usize = 64;
-
-impl Display for Quoted<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(SHOWN) {
-            None => write!(f, "{:?}", self.0),
-            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
+    /// The exit code with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Self {
+        match number {
+            2 => Self::Usage,
+            3 => Self::NoSuchRule,
+            4 => Self::NoDaemon,
+            5 => Self::MissingCapability,
+            _ => Self::Failure,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use anyhow::Context;
+/// A plain failure (exit code 1).
+#[must_use]
+pub fn failure(message: String) -> anyhow::Error {
+    Exit::Failure.error(message)
+}
 
-    #[test]
-    fn a_code_survives_context_and_keeps_the_causes() {
-        let cause = std::io::Error::other("disk on fire");
-        let error = anyhow::Error::new(cause).context("cannot read the rule");
-        let error = Exit::NoSuchRule.wrap(error);
-        let error = Err::<(), _>(error)
-            .context("cannot delete web")
-            .expect_err("an error");
-        assert_eq!(Exit::of(&error), Exit::NoSuchRule);
-        assert_eq!(
-            format!("{error:#}"),
-            "cannot delete web: cannot read the rule: disk on fire"
-        );
-    }
+/// No rule has this name (exit code 3).
+#[must_use]
+pub fn no_such_rule(message: String) -> anyhow::Error {
+    Exit::NoSuchRule.error(message)
+}
 
-    #[test]
-    fn an_error_without_a_code_is_a_failure() {
-        assert_eq!(Exit::of(&anyhow::anyhow!("no")), Exit::Failure);
-        assert_eq!(Exit::of(&Exit::NoDaemon.error("no")).code(), 4);
-    }
+/// Nothing runs or is attached (exit code 4).
+#[must_use]
+pub fn no_daemon(message: String) -> anyhow::Error {
+    Exit::NoDaemon.error(message)
+}
 
-    #[test]
-    fn a_quoted_value_is_one_short_line() {
-        assert_eq!(
-            Quoted("81\n\x1b[31m").to_string(),
-            r#""81\n\u{1b}[31m""#
-        );
-        let long = Quoted(&"ä".repeat(500)).to_string();
-        assert_eq!(long, format!("\"{}\"…", "ä".repeat(64)));
+/// The command line is wrong (exit code 2).
+#[must_use]
+pub fn usage(message: String) -> anyhow::Error {
+    Exit::Usage.error(message)
+}
+
+/// Shows an error and gives its exit code.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(Exit::of(error) as u8)
+}
+
+/// Text that a user wrote, as a message quotes it: without control characters, and cut where it
+/// is long.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const LONGEST: usize = 80;
+        let cut = self.0.chars().count() > LONGEST;
+        let text: String = self.0.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+        write!(f, "`{text}{}`", if cut { "…" } else { "" })
     }
 }

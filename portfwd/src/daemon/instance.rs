@@ -99,7 +99,7 @@ impl Lock {
     }
 
     /// Lets go of it. The file stays: removing it would let two processes lock two files.
-    pub fn release(mut self) {
+    pub fn release(self) {
         self.file.set_len(0).ok();
     }
 }

@@ -88,8 +88,8 @@ impl Daemon {
         self.announce();
         loop {
             tokio::select! {
-                () = signals.end() => break,
-                () = signals.reload() => self.log_reload().await,
+                () = ended(&mut signals.interrupt, &mut signals.terminate) => break,
+                _ = signals.hangup.recv() => self.log_reload().await,
                 Some(call) = next_call.recv() => {
                     if matches!(call.request, Request::Stop) {
                         call.reply(Reply::Done("stopping".to_owned()));
@@ -127,7 +127,7 @@ impl Daemon {
     fn announce(&self) {
         let rules = self.desired.rules.len();
         let plural = if rules == 1 { "" } else { "s" };
-        let mode = self.lock.instance().mode;
+        let mode = &self.lock.instance().mode;
         println!("portfwd: ready on {} ({mode}), {rules} rule{plural}", self.options.interface);
         sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
     }
@@ -213,7 +213,10 @@ impl Daemon {
             return Ok(None);
         }
         let diagnostics = self.datapath.diagnostics()?;
-        Ok(Some(AsyncFd::new(diagnostics).context("cannot watch the datapath's log")?))
+        // SAFETY: the ring buffer's descriptor is open as long as `diagnostics`, which the
+        // AsyncFd owns and gives out only to flush it.
+        let watched = unsafe { AsyncFd::register(diagnostics) };
+        Ok(Some(watched.context("cannot watch the datapath's log")?))
     }
 
     fn pins(&self) -> Pins {
@@ -253,15 +256,12 @@ impl Signals {
             hangup: on(SignalKind::hangup())?,
         })
     }
+}
 
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    async fn reload(&mut self) {
-        self.hangup.recv().await;
+/// Waits for either signal that ends the daemon.
+async fn ended(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -8,9 +8,9 @@ use portfwd_common::{PortRange, Settings};
 use super::{Daemon, Instance, Lock, Options, now_s};
 use crate::config::{Config, Mode, Timeouts};
 use crate::error::{Exit, failure};
-use crate::kernel::{AttachError, Attached, Datapath, Load, Pins};
+use crate::kernel::{AttachError, Datapath, Load, Pins};
 use crate::net::{Interface, Netlink};
-use crate::state::{Desired, InUse, Installed, Room, apply, plan};
+use crate::state::{Desired, InUse, Installed};
 
 /// What the daemon needs to be allowed.
 const NEEDED: [Capability; 3] =

@@ -18,7 +18,9 @@ use super::pins::Pins;
 use super::syscall::{RunStats, run_stats};
 use crate::config::Mode;
 
-const XDP: &str = "portfwd_xdp";
+/// The XDP programs, in the order in which they are tried: for frames that fit one buffer, and
+/// for jumbo frames.
+const XDP: [&str; 2] = ["portfwd_xdp", "portfwd_xdp_frags"];
 const TC: &str = "portfwd_tc";
 
 /// How the programs are attached.
@@ -86,14 +88,12 @@ pub struct ProgramUse {
     pub stats: RunStats,
 }
 
-/// Loads both programs, which is when the verifier sees them.
+/// Loads all programs, which is when the verifier sees them.
 pub(super) fn load_programs(object: &mut Ebpf) -> Result<()> {
-    program::<Xdp>(object, XDP)?
-        .load()
-        .map_err(verifier_error)?;
-    program::<SchedClassifier>(object, TC)?
-        .load()
-        .map_err(verifier_error)
+    for name in XDP {
+        program::<Xdp>(object, name)?.load().map_err(verifier_error)?;
+    }
+    program::<SchedClassifier>(object, TC)?.load().map_err(verifier_error)
 }
 
 /// Attaches both programs, or replaces those that pinned links hold, atomically. TC comes
@@ -145,34 +145,70 @@ fn attach_tc(object: &mut Ebpf, pins: &Pins, interface: &str) -> Result<()> {
     Ok(())
 }
 
-fn attach_xdp(object: &mut Ebpf, pins: &Pins, interface: &str, mode: XdpMode) -> Result<Attached> {
-    let attached = if mode == XdpMode::Skb {
-        Attached::Generic
-    } else {
-        Attached::Native
+fn attach_xdp(
+    object: &mut Ebpf,
+    pins: &Pins,
+    interface: &str,
+    mode: XdpMode,
+) -> Result<Attached> {
+    let attached = match mode {
+        XdpMode::Skb => Attached::Generic,
+        _ => Attached::Native,
     };
-    let program = program::<Xdp>(object, XDP)?;
-    if let Some(link) = pinned(&pins.xdp_link())? {
-        let link = link
-            .try_into()
-            .context("the pinned XDP link is of another kind")?;
-        if program.attach_to_link(link).is_ok() {
-            return Ok(attached);
-        }
+    replace_or_remove(object, pins)?;
+    if pins.xdp_link().exists() {
+        return Ok(attached);
+    }
+    let [whole_frames, fragments] = XDP;
+    let link = match link_xdp(object, whole_frames, interface, mode) {
+        Err(error) if is_jumbo(&error) => link_xdp(object, fragments, interface, mode),
+        other => other,
+    };
+    let link = link.map_err(|error| attach_error(error, mode))?;
+    link.pin(pins.xdp_link()).context("cannot pin the XDP link")?;
+    Ok(attached)
+}
+
+/// Puts the program that is loaded now in the place of an earlier run's, atomically; removes a
+/// link that cannot take it, such as one whose interface is gone.
+fn replace_or_remove(object: &mut Ebpf, pins: &Pins) -> Result<()> {
+    let Some(link) = pinned(&pins.xdp_link())? else {
+        return Ok(());
+    };
+    let old = program_by_id(link.info().context("cannot read the XDP link")?.program_id());
+    let [_, fragments] = XDP;
+    let had_fragments = old.is_some_and(|info| is_named(&info, fragments));
+    let program = program::<Xdp>(object, XDP[usize::from(had_fragments)])?;
+    let link = link.try_into().context("the pinned XDP link is of another kind")?;
+    if program.attach_to_link(link).is_err() {
         remove_stale(&pins.xdp_link())?;
     }
-    let link = program
-        .attach(interface, mode)
-        .map_err(|error| attach_error(error, mode))?;
+    Ok(())
+}
+
+/// The kernel keeps the first 15 bytes of a name.
+fn is_named(info: &ProgramInfo, name: &str) -> bool {
+    info.name_as_str().is_some_and(|known| !known.is_empty() && known == &name[..name.len().min(15)])
+}
+
+fn link_xdp(
+    object: &mut Ebpf,
+    name: &str,
+    interface: &str,
+    mode: XdpMode,
+) -> Result<FdLink, ProgramError> {
+    let program: &mut Xdp =
+        object.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    let link = program.attach(interface, mode)?;
     // aya falls back to netlink where the kernel refuses a link, and such an attachment cannot
     // be pinned: dropping it here detaches the program again.
-    let link: FdLink = program
-        .take_link(link)?
-        .try_into()
-        .map_err(|_| anyhow!("the kernel gave no XDP link for {interface} (it needs Linux 5.9)"))?;
-    link.pin(pins.xdp_link())
-        .context("cannot pin the XDP link")?;
-    Ok(attached)
+    program.take_link(link)?.try_into().map_err(|_| ProgramError::NotAttached)
+}
+
+/// Whether a driver refused a program because frames may be larger than one buffer.
+fn is_jumbo(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(call)
+        if matches!(call.io_error.raw_os_error(), Some(libc::ERANGE | libc::EINVAL)))
 }
 
 fn attach_error(error: ProgramError, mode: XdpMode) -> anyhow::Error {

@@ -68,6 +68,12 @@ impl Installed {
         active.map(|(id, installed)| (*id, &installed.rule))
     }
 
+    /// The names of all rules, retired ones too, by id.
+    #[must_use]
+    pub fn names(&self) -> HashMap<u32, String> {
+        self.rules.iter().map(|(id, installed)| (*id, installed.rule.name.clone())).collect()
+    }
+
     /// The index and entry of the target at `address`.
     #[must_use]
     pub fn target(&self, address: Ipv4Addr) -> Option<(u32, &Target<V4>)> {
