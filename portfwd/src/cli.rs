@@ -1,14 +1,19 @@
 //! The command line, as clap sees it.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portfwd_common::{Protocol, State};
 
 use crate::config::Mode;
-use crate::rule::{Rule, Snat};
+use crate::error::{Exit, report, usage};
+use crate::interface;
+use crate::rule::{Rule, Snat, parse_name};
 use crate::show::FlowFilter;
 
 /// Forward ports of this host to other hosts, with XDP and TC
@@ -26,11 +31,27 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Reads the command line; where it is wrong, or asks for help, says so and gives the exit code.
+///
+/// # Errors
+/// The exit code to end with.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // A value that is refused says itself what is wrong with it, in one line.
+        if let (ErrorKind::ValueValidation, Some(reason)) = (error.kind(), error.source()) {
+            return report(&usage(reason.to_string()));
+        }
+        // Nothing can be done where not even this can be printed.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+    })
+}
+
 /// Flags of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// The interface; may be left out where one instance alone is there
-    #[arg(short, long, global = true, value_name = "IFACE")]
+    #[arg(short, long, global = true, value_name = "IFACE", value_parser = interface::parse_name)]
     pub interface: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
@@ -48,10 +69,22 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     pub log_format: LogFormat,
     /// Where the socket and the lock are
-    #[arg(long, global = true, value_name = "DIR", env = "PORTFWD_STATE_DIR", default_value = "/run/portfwd")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PORTFWD_STATE_DIR",
+        default_value = "/run/portfwd"
+    )]
     pub state_dir: PathBuf,
     /// Where maps and links are pinned, on a BPF file system
-    #[arg(long, global = true, value_name = "DIR", env = "PORTFWD_PIN_DIR", default_value = "/sys/fs/bpf/portfwd")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PORTFWD_PIN_DIR",
+        default_value = "/sys/fs/bpf/portfwd"
+    )]
     pub pin_dir: PathBuf,
 }
 
@@ -149,7 +182,7 @@ pub struct Add {
     /// The rule: [ADDRESS:]PORT[-PORT]/PROTOCOL=TARGET:PORT[-PORT]
     pub rule: Rule,
     /// A name for it; otherwise it is made from port and protocol
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name)]
     pub name: Option<String>,
     /// The source address toward the target
     #[arg(long, value_name = "auto|ADDRESS", default_value = "auto")]
@@ -228,7 +261,9 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
 
 fn parse_state(text: &str) -> Result<State, String> {
     let states = State::ALL.iter();
-    let found = states.clone().find(|state| state.name().eq_ignore_ascii_case(text));
+    let found = states
+        .clone()
+        .find(|state| state.name().eq_ignore_ascii_case(text));
     found.copied().ok_or_else(|| {
         let names: Vec<&str> = states.map(|state| state.name()).collect();
         format!("states are {}", names.join(", "))
@@ -257,6 +292,9 @@ mod tests {
     #[test]
     fn the_help_fits_a_terminal() {
         let help = Cli::command().render_long_help().to_string();
-        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The config file: TOML, checked as a whole before anything of it is used.
 
+mod forms;
 mod timeouts;
 
 use std::fs;
@@ -11,7 +12,9 @@ use portfwd_common::PortRange;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::rule::{Part, Rule, RuleError, Snat, Written, parse_ports};
+use crate::error::Exit;
+use crate::interface;
+use crate::rule::{Part, Rule, RuleError, Snat, Written, name_and_check, parse_ports};
 pub use timeouts::Timeouts;
 
 /// Flows at most, in either tier: a flow takes about 300 bytes of kernel memory.
@@ -62,7 +65,7 @@ pub struct Conntrack {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
-    interface: Option<String>,
+    interface: Option<Spanned<String>>,
     mode: Option<Mode>,
     conntrack: ConntrackTable,
     snat: SnatTable,
@@ -101,12 +104,9 @@ struct Forward {
     snat: Option<Spanned<SnatText>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum To {
-    Text(String),
-    Table(TargetTable),
-}
+/// A target, as a string or as a table.
+#[derive(Debug)]
+struct To(String);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,12 +114,9 @@ struct TargetTable {
     address: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum SnatText {
-    One(String),
-    List(Vec<String>),
-}
+/// A source address, or a list of them.
+#[derive(Debug)]
+struct SnatText(String);
 
 impl Config {
     /// Reads and checks a file.
@@ -129,7 +126,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the config file {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is refused", path.display()))
+        Self::parse(&text)
+            .map_err(|error| Exit::Usage.error(format!("{}: {error}", path.display())))
     }
 
     /// Checks a file's text.
@@ -146,9 +144,21 @@ impl Config {
 type At<T> = Result<T, (std::ops::Range<usize>, String)>;
 
 fn check(file: File) -> At<Config> {
-    let rules: Vec<Rule> = file.forward.into_iter().map(check_forward).collect::<Result<_, _>>()?;
+    let places: Vec<_> = file.forward.iter().map(Spanned::span).collect();
+    let rules: Vec<Rule> = file
+        .forward
+        .into_iter()
+        .map(check_forward)
+        .collect::<Result<_, _>>()?;
+    // Rules without a name keep none: rules from elsewhere may come before them.
+    name_and_check(rules.clone()).map_err(|error| {
+        (
+            places.get(error.index).cloned().unwrap_or_default(),
+            error.to_string(),
+        )
+    })?;
     Ok(Config {
-        interface: file.interface,
+        interface: file.interface.map(check_interface).transpose()?,
         mode: file.mode,
         conntrack: check_conntrack(&file.conntrack)?,
         snat_ports: file.snat.ports.map(check_ports).transpose()?,
@@ -156,21 +166,25 @@ fn check(file: File) -> At<Config> {
     })
 }
 
+fn check_interface(name: Spanned<String>) -> At<String> {
+    interface::parse_name(name.as_ref()).map_err(|error| (name.span(), error.to_string()))
+}
+
 fn check_forward(forward: Spanned<Forward>) -> At<Rule> {
     let whole = forward.span();
     let forward = forward.into_inner();
     let snat = match &forward.snat {
         None => Snat::Auto,
-        Some(snat) => match snat.as_ref() {
-            SnatText::One(text) => text.parse(),
-            SnatText::List(list) => list.join(",").parse(),
-        }
-        .map_err(|error: RuleError| (snat.span(), error.to_string()))?,
+        Some(snat) => snat
+            .as_ref()
+            .0
+            .parse()
+            .map_err(|error: RuleError| (snat.span(), error.to_string()))?,
     };
     let written = Written {
         name: forward.name.as_ref().map_or("", |name| name.as_ref()),
         listen: forward.listen.as_ref(),
-        to: forward.to.iter().map(|to| to.as_ref().text()).collect(),
+        to: forward.to.iter().map(|to| to.as_ref().0.as_str()).collect(),
         snat,
     };
     written.check().map_err(|error| {
@@ -184,20 +198,16 @@ fn check_forward(forward: Spanned<Forward>) -> At<Rule> {
     })
 }
 
-impl To {
-    fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Table(table) => &table.address,
-        }
-    }
-}
-
 fn check_conntrack(table: &ConntrackTable) -> At<Conntrack> {
     let flows = |flows: &Option<Spanned<u32>>| match flows {
         Some(flows) if !FLOWS.contains(flows.as_ref()) => Err((
             flows.span(),
-            format!("{} flows: write a number from {} to {}", flows.as_ref(), FLOWS.start(), FLOWS.end()),
+            format!(
+                "{} flows: write a number from {} to {}",
+                flows.as_ref(),
+                FLOWS.start(),
+                FLOWS.end()
+            ),
         )),
         flows => Ok(flows.as_ref().map(|flows| *flows.as_ref())),
     };
@@ -209,16 +219,21 @@ fn check_conntrack(table: &ConntrackTable) -> At<Conntrack> {
 }
 
 fn check_ports(ports: Spanned<String>) -> At<Vec<PortRange>> {
-    let ranges: Result<Vec<PortRange>, _> =
-        ports.as_ref().split(',').map(|range| parse_ports(range.trim())).collect();
+    let ranges: Result<Vec<PortRange>, _> = ports
+        .as_ref()
+        .split(',')
+        .map(|range| parse_ports(range.trim()))
+        .collect();
     match ranges {
         Err(error) => Err((ports.span(), error.to_string())),
-        Ok(ranges) if ranges.len() > 2 => {
-            Err((ports.span(), format!("{} ranges: one or two can be used", ranges.len())))
-        }
-        Ok(ranges) if ranges.len() == 2 && ranges[0].last >= ranges[1].first => {
-            Err((ports.span(), "the second range must lie above the first".to_owned()))
-        }
+        Ok(ranges) if ranges.len() > 2 => Err((
+            ports.span(),
+            format!("{} ranges: one or two can be used", ranges.len()),
+        )),
+        Ok(ranges) if ranges.len() == 2 && ranges[0].last >= ranges[1].first => Err((
+            ports.span(),
+            "the second range must lie above the first".to_owned(),
+        )),
         Ok(ranges) => Ok(ranges),
     }
 }

@@ -1,5 +1,6 @@
 //! Exit codes, and the one place where an error is shown.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -32,13 +33,19 @@ impl Exit {
     /// An error that ends the command this way.
     #[must_use]
     pub fn error(self, message: String) -> anyhow::Error {
-        WithExit { exit: self, message }.into()
+        WithExit {
+            exit: self,
+            message,
+        }
+        .into()
     }
 
     /// How `error` ends the command.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        let own = error.chain().find_map(|cause| cause.downcast_ref::<WithExit>());
+        let own = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<WithExit>());
         own.map_or(Self::Failure, |error| error.exit)
     }
 
@@ -82,7 +89,8 @@ pub fn usage(message: String) -> anyhow::Error {
 /// Shows an error and gives its exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    // With stderr closed there is nobody to tell; the exit code says it too.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
     ExitCode::from(Exit::of(error) as u8)
 }
 
@@ -95,7 +103,12 @@ impl std::fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const LONGEST: usize = 80;
         let cut = self.0.chars().count() > LONGEST;
-        let text: String = self.0.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+        let text: String = self
+            .0
+            .chars()
+            .take(LONGEST)
+            .flat_map(char::escape_debug)
+            .collect();
         write!(f, "`{text}{}`", if cut { "…" } else { "" })
     }
 }

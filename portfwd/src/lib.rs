@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod error;
+pub mod interface;
 pub mod kernel;
 pub mod net;
 pub mod rule;

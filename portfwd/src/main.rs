@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    portfwd::commands::main(portfwd::cli::Cli::parse())
+    match portfwd::cli::parse() {
+        Ok(cli) => portfwd::commands::main(cli),
+        Err(exit) => exit,
+    }
 }

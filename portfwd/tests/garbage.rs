@@ -66,11 +66,18 @@ fn run(hook: Hook) -> Result<()> {
         let frame = mutate(&mut random, &seeds[seed]);
         match datapath.run(hook, &frame)? {
             TestRunOutput::Sent(bytes) => {
-                assert_eq!(bytes.len(), frame.len(), "packet {number}: the length changed");
+                assert_eq!(
+                    bytes.len(),
+                    frame.len(),
+                    "packet {number}: the length changed"
+                );
                 sent += 1;
             }
             TestRunOutput::Passed(bytes) => {
-                assert_eq!(bytes, frame, "packet {number} was passed, but not as it came");
+                assert_eq!(
+                    bytes, frame,
+                    "packet {number} was passed, but not as it came"
+                );
                 passed += 1;
             }
             TestRunOutput::Dropped => dropped += 1,
@@ -80,7 +87,10 @@ fn run(hook: Hook) -> Result<()> {
     let ended = common::ended(&datapath.maps)? - before;
     println!("{hook:?}: {sent} sent, {passed} passed, {dropped} dropped");
     assert_eq!(ended, u64::from(PACKETS), "each packet has one outcome");
-    assert!(sent > 1000 && passed > 1000 && dropped > 1000, "the mutations reach every outcome");
+    assert!(
+        sent > 1000 && passed > 1000 && dropped > 1000,
+        "the mutations reach every outcome"
+    );
     Ok(())
 }
 

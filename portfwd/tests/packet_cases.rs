@@ -43,14 +43,21 @@ fn run_case(case: &Case, hook: Hook) -> Result<()> {
         assert_eq!(output, expected, "{what}");
         assert_eq!(counted, outcomes, "{what}: outcomes counted");
         let by_name = u64::from(counter.is_some());
-        assert_eq!(named(&datapath.maps)? - before, by_name, "{what}: {:?}", step.expect);
+        assert_eq!(
+            named(&datapath.maps)? - before,
+            by_name,
+            "{what}: {:?}",
+            step.expect
+        );
     }
     Ok(())
 }
 
 #[test]
 fn on_the_xdp_program() -> Result<()> {
-    cases().iter().try_for_each(|case| run_case(case, Hook::Xdp))
+    cases()
+        .iter()
+        .try_for_each(|case| run_case(case, Hook::Xdp))
 }
 
 #[test]

@@ -7,10 +7,17 @@ const LIMIT: u32 = 1_000_000;
 #[test]
 fn both_programs_load_with_room_to_spare() -> anyhow::Result<()> {
     for verbosity in 0..=2 {
-        let load = Load { max_flows: 1024, max_half_open: 1024, verbosity };
+        let load = Load {
+            max_flows: 1024,
+            max_half_open: 1024,
+            verbosity,
+        };
         for program in TestRun::load(&load)?.programs()? {
             let verified = program.verified_instructions.unwrap_or(LIMIT);
-            println!("verbosity {verbosity}: {} {verified} instructions verified", program.name);
+            println!(
+                "verbosity {verbosity}: {} {verified} instructions verified",
+                program.name
+            );
             assert!(verified < LIMIT / 2, "{} takes {verified}", program.name);
         }
     }

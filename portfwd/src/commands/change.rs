@@ -10,8 +10,17 @@ use crate::show::FlowFilter;
 
 /// `add`
 pub(super) fn add(global: &Global, add: Add) -> Result<()> {
-    let rule = Rule { snat: add.snat, ..add.rule };
-    tell(global, &Request::Add { rule, name: add.name })
+    let rule = Rule {
+        snat: add.snat,
+        ..add.rule
+    };
+    tell(
+        global,
+        &Request::Add {
+            rule,
+            name: add.name,
+        },
+    )
 }
 
 /// `del`
@@ -38,7 +47,10 @@ fn tell(global: &Global, request: &Request) -> Result<()> {
     let target = Target::find(global)?;
     let done = ask(&global.state_dir, &target.interface, request)?;
     if global.json {
-        print(&format!("{}\n", serde_json::json!({ "schema": crate::show::SCHEMA, "done": done })))
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "schema": crate::show::SCHEMA, "done": done })
+        ))
     } else if global.quiet {
         Ok(())
     } else {

@@ -24,17 +24,26 @@ pub(super) fn conns(global: &Global, conns: &Conns) -> Result<()> {
             Ok(())
         })?;
         return if global.json {
-            print(&format!("{}\n", serde_json::json!({ "schema": SCHEMA, "count": count })))
+            print(&format!(
+                "{}\n",
+                serde_json::json!({ "schema": SCHEMA, "count": count })
+            ))
         } else {
             print(&format!("{count}\n"))
         };
     }
-    let output = if global.json { ConnsOutput::Json } else { conns.output };
+    let output = if global.json {
+        ConnsOutput::Json
+    } else {
+        conns.output
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     match output {
         ConnsOutput::Table => {
             write_flow_table(&mut out, None)?;
-            each_flow(&maps, &filter, |flow| write_flow_table(&mut out, Some(flow)))?;
+            each_flow(&maps, &filter, |flow| {
+                write_flow_table(&mut out, Some(flow))
+            })?;
         }
         ConnsOutput::Conntrack => {
             each_flow(&maps, &filter, |flow| write_conntrack(&mut out, flow))?;
@@ -69,7 +78,7 @@ pub(super) fn each_flow(
                 continue;
             }
             let reply = maps.flow(tier, &flow.other_key(key.protocol))?;
-            let view = flow_view(&key, &flow, reply.as_ref(), &names, now_ns);
+            let view = flow_view(&key, &flow, reply.as_ref(), tier, &names, now_ns);
             if filter.matches(&view) {
                 visit(&view)?;
             }

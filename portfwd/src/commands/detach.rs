@@ -18,7 +18,10 @@ pub(super) fn detach(global: &Global) -> Result<()> {
     let target = Target::find(global)?;
     let running = Instance::is_running(&global.state_dir, &target.interface);
     if !running && !target.pins.any_version_exists() {
-        return Err(no_daemon(format!("nothing is attached to {}", target.interface)));
+        return Err(no_daemon(format!(
+            "nothing is attached to {}",
+            target.interface
+        )));
     }
     if running {
         ask(&global.state_dir, &target.interface, &Request::Stop)?;
@@ -29,7 +32,10 @@ pub(super) fn detach(global: &Global) -> Result<()> {
             sleep(Duration::from_millis(20));
         }
         if Instance::is_running(&global.state_dir, &target.interface) {
-            bail!("the daemon of {} does not end: end it yourself, then try again", target.interface);
+            bail!(
+                "the daemon of {} does not end: end it yourself, then try again",
+                target.interface
+            );
         }
     }
     target.pins.remove_all()?;

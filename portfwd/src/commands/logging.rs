@@ -18,9 +18,7 @@ pub(super) fn init(global: &Global) {
     let color = match global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => {
-            std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal()
-        }
+        Color::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
     };
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(LevelFilter::WARN)

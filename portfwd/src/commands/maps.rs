@@ -33,7 +33,11 @@ pub(super) fn overview(global: &Global) -> Result<()> {
             holds: usage.shape.holds.to_owned(),
         });
     }
-    if global.json { print(&(maps_json(&views)? + "\n")) } else { print(&maps_table(&views)) }
+    if global.json {
+        print(&(maps_json(&views)? + "\n"))
+    } else {
+        print(&maps_table(&views))
+    }
 }
 
 /// Entries of hash maps are counted; slots of arrays count where something is in them.
@@ -52,7 +56,10 @@ pub(super) fn entries(global: &Global, name: &str, raw: bool) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut separator = "";
     if global.json {
-        write!(out, "{{\"schema\":{SCHEMA},\"map\":\"{name}\",\"entries\":[")?;
+        write!(
+            out,
+            "{{\"schema\":{SCHEMA},\"map\":\"{name}\",\"entries\":["
+        )?;
     }
     dump(&maps, name, &mut |entry| {
         let (key, value) = if raw {
@@ -102,7 +109,11 @@ fn dump(maps: &Maps, name: &str, visit: &mut Visit<'_>) -> Result<()> {
     match name {
         "settings" => {
             let settings = maps.settings()?;
-            visit_pod(visit, (&0u32, "0".to_owned()), (&settings, settings_text(&settings)))
+            visit_pod(
+                visit,
+                (&0u32, "0".to_owned()),
+                (&settings, settings_text(&settings)),
+            )
         }
         "rules_v4" => maps.rules()?.into_iter().try_for_each(|(key, rule)| {
             let listen_port = u16::from_be_bytes(rule.listen_port);
@@ -111,7 +122,11 @@ fn dump(maps: &Maps, name: &str, visit: &mut Visit<'_>) -> Result<()> {
                 "rule={} target={} ports={listen_port}>{target_port} snat={}",
                 rule.id,
                 rule.target,
-                if rule.snat == [0; 4] { "auto".to_owned() } else { address(rule.snat) }
+                if rule.snat == [0; 4] {
+                    "auto".to_owned()
+                } else {
+                    address(rule.snat)
+                }
             );
             visit_pod(visit, (&key, rule_key_text(&key)), (&rule, text))
         }),
@@ -120,7 +135,11 @@ fn dump(maps: &Maps, name: &str, visit: &mut Visit<'_>) -> Result<()> {
             if target == Hop::default() {
                 return Ok(());
             }
-            visit_pod(visit, (&index, index.to_string()), (&target, target_text(&target)))
+            visit_pod(
+                visit,
+                (&index, index.to_string()),
+                (&target, target_text(&target)),
+            )
         }),
         "flows_v4" => dump_flows(maps, Tier::Established, visit),
         "half_open_v4" => dump_flows(maps, Tier::HalfOpen, visit),
@@ -151,16 +170,25 @@ fn dump(maps: &Maps, name: &str, visit: &mut Visit<'_>) -> Result<()> {
 fn dump_flows(maps: &Maps, tier: Tier, visit: &mut Visit<'_>) -> Result<()> {
     for entry in maps.flows(tier) {
         let (key, flow) = entry.context("cannot read the flows")?;
-        visit_pod(visit, (&key, flow_key_text(&key)), (&flow, flow_text(&flow)))?;
+        visit_pod(
+            visit,
+            (&key, flow_key_text(&key)),
+            (&flow, flow_text(&flow)),
+        )?;
     }
     Ok(())
 }
 
 fn counter_names() -> impl Iterator<Item = (u32, String)> {
-    let passes = Pass::ALL.iter().map(|pass| (pass.counter(), format!("pass {}", pass.name())));
-    let drops = Drop::ALL.iter().map(|drop| (drop.counter(), format!("drop {}", drop.name())));
-    let events =
-        Event::ALL.iter().map(|event| (event.counter(), format!("event {}", event.name())));
+    let passes = Pass::ALL
+        .iter()
+        .map(|pass| (pass.counter(), format!("pass {}", pass.name())));
+    let drops = Drop::ALL
+        .iter()
+        .map(|drop| (drop.counter(), format!("drop {}", drop.name())));
+    let events = Event::ALL
+        .iter()
+        .map(|event| (event.counter(), format!("event {}", event.name())));
     passes.chain(drops).chain(events)
 }
 
@@ -186,7 +214,11 @@ fn rule_key_text(key: &RuleKey<V4>) -> String {
     let port = u16::from_be_bytes(key.data.port);
     let protocol = portfwd_common::Protocol::from_number(key.data.protocol);
     let last = port | (u16::MAX.checked_shr(port_bits).unwrap_or(0));
-    let ports = if port == last { port.to_string() } else { format!("{port}-{last}") };
+    let ports = if port == last {
+        port.to_string()
+    } else {
+        format!("{port}-{last}")
+    };
     let protocol = protocol.map_or("unknown", portfwd_common::Protocol::name);
     format!("{}:{ports}/{protocol}", address(key.data.address))
 }
@@ -197,13 +229,19 @@ fn target_text(target: &Hop<V4>) -> String {
         NextHopState::Unresolved => "unresolved",
         NextHopState::Reachable => "reachable",
     };
-    format!("{} via {} {} {state}", address(target.address), address(target.next_hop), target.mac)
+    format!(
+        "{} via {} {} {state}",
+        address(target.address),
+        address(target.next_hop),
+        target.mac
+    )
 }
 
 fn flow_key_text(key: &FlowKey<V4>) -> String {
     format!(
         "{} {}:{} > {}:{}",
-        key.protocol().map_or("unknown", portfwd_common::Protocol::name),
+        key.protocol()
+            .map_or("unknown", portfwd_common::Protocol::name),
         address(key.source),
         u16::from_be_bytes(key.source_port),
         address(key.destination),

@@ -47,7 +47,10 @@ fn carry_out(cli: Cli) -> Result<()> {
         Command::Stats { watch } => stats::stats(global, watch),
         Command::Status => read::status(global),
         Command::Maps { name: None, .. } => maps::overview(global),
-        Command::Maps { name: Some(name), raw } => maps::entries(global, &name, raw),
+        Command::Maps {
+            name: Some(name),
+            raw,
+        } => maps::entries(global, &name, raw),
         Command::Detach => detach::detach(global),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portfwd", &mut io::stdout());
@@ -93,7 +96,10 @@ fn only_instance(global: &Global) -> Result<String> {
             global.pin_dir.display()
         ))),
         1 => Ok(names.remove(0)),
-        _ => Err(usage(format!("several instances run ({}): name one with -i", names.join(", ")))),
+        _ => Err(usage(format!(
+            "several instances run ({}): name one with -i",
+            names.join(", ")
+        ))),
     }
 }
 
@@ -106,12 +112,16 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The clock that flows expire by: nanoseconds of `CLOCK_MONOTONIC`.
 fn monotonic_ns() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+    now.map_or(0, |now| {
+        now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    })
 }

@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::daemon::Instance;
 use crate::kernel::{Attached, Datapath, Maps};
 use crate::rule::{Rule, TargetSpec};
-use crate::show::{RuleView, StatusView, TargetView, list_json, list_table};
+use crate::show::{AttachedProgram, RuleView, StatusView, TargetView, list_json, list_table};
 use crate::state::Installed;
 
 /// `list`
@@ -40,12 +40,19 @@ fn rule_view(
     active: &HashMap<u32, u64>,
 ) -> Result<RuleView> {
     let counters = maps.rule_counters(id)?;
-    let protocols = rule.protocols.iter().map(|protocol| protocol.name().to_owned());
+    let protocols = rule
+        .protocols
+        .iter()
+        .map(|protocol| protocol.name().to_owned());
     Ok(RuleView {
         name: rule.name.clone(),
         protocols: protocols.collect(),
         listen: rule.listen_text(),
-        targets: rule.targets.iter().map(|target| target_view(installed, rule, target)).collect(),
+        targets: rule
+            .targets
+            .iter()
+            .map(|target| target_view(installed, rule, target))
+            .collect(),
         snat: rule.snat.to_string(),
         flows_active: active.get(&id).copied().unwrap_or_default(),
         flows_total: counters.flows,
@@ -98,14 +105,27 @@ pub(super) fn status(global: &Global) -> Result<()> {
     let settings = maps.settings()?;
     let instance = Instance::read(&global.state_dir, &target.interface);
     let running = Instance::is_running(&global.state_dir, &target.interface);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
     let programs = Datapath::programs(&target.pins)?;
     let view = StatusView {
         schema: StatusView::SCHEMA,
         interface: target.interface.clone(),
-        mode: Attached::from_u32(settings.mode).map_or("detached", Attached::name).to_owned(),
-        programs: programs.into_iter().map(|program| (program.name, program.id)).collect(),
-        daemon_pid: instance.as_ref().filter(|_| running).map(|instance| instance.pid),
+        mode: Attached::from_u32(settings.mode)
+            .map_or("detached", Attached::name)
+            .to_owned(),
+        programs: programs
+            .into_iter()
+            .map(|p| AttachedProgram {
+                name: p.name,
+                id: p.id,
+            })
+            .collect(),
+        daemon_pid: instance
+            .as_ref()
+            .filter(|_| running)
+            .map(|instance| instance.pid),
         version: instance.as_ref().map(|instance| instance.version.clone()),
         config: instance.and_then(|instance| instance.config),
         since_s: settings.started_at_s,
@@ -113,5 +133,9 @@ pub(super) fn status(global: &Global) -> Result<()> {
         rules: Installed::read(&maps)?.active().count() as u64,
         flows_active: active_flows(&maps)?.values().sum(),
     };
-    if global.json { print(&(view.json()? + "\n")) } else { print(&view.text()) }
+    if global.json {
+        print(&(view.json()? + "\n"))
+    } else {
+        print(&view.text())
+    }
 }

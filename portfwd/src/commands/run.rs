@@ -33,18 +33,33 @@ fn options(global: &Global, run: Run) -> Result<Options> {
         .clone()
         .or_else(|| configured.and_then(|config| config.interface.clone()))
         .ok_or_else(|| {
-            usage("no interface is named: add -i IFACE, or `interface` to the config file".to_owned())
+            usage(
+                "no interface is named: add -i IFACE, or `interface` to the config file".to_owned(),
+            )
         })?;
-    let rules: Vec<Rule> =
-        run.rules.into_iter().map(|rule| Rule { snat: run.snat, ..rule }).collect();
+    let rules: Vec<Rule> = run
+        .rules
+        .into_iter()
+        .map(|rule| Rule {
+            snat: run.snat,
+            ..rule
+        })
+        .collect();
     if rules.is_empty() && config.is_none() {
         tracing::warn!("no rule yet: add one with `portfwd add RULE`");
     }
     let mut all = rules.clone();
-    all.extend(configured.iter().flat_map(|config| config.rules.iter().cloned()));
+    all.extend(
+        configured
+            .iter()
+            .flat_map(|config| config.rules.iter().cloned()),
+    );
     rule::name_and_check(all).map_err(|error| usage(error.to_string()))?;
     Ok(Options {
-        mode: run.mode.or(configured.and_then(|config| config.mode)).unwrap_or(Mode::Auto),
+        mode: run
+            .mode
+            .or(configured.and_then(|config| config.mode))
+            .unwrap_or(Mode::Auto),
         interface,
         rules,
         config,

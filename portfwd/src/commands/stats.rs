@@ -35,12 +35,22 @@ pub(super) fn stats(global: &Global, watch: Option<Duration>) -> Result<()> {
 
 fn show(global: &Global, maps: &Maps, pins: &Pins) -> Result<()> {
     let view = read(maps, pins)?;
-    if global.json { print(&(view.json()? + "\n")) } else { print(&view.table()) }
+    if global.json {
+        print(&(view.json()? + "\n"))
+    } else {
+        print(&view.table())
+    }
 }
 
 fn read(maps: &Maps, pins: &Pins) -> Result<StatsView> {
-    let drops = counts(maps, Drop::ALL.iter().map(|drop| (drop.name(), drop.counter())))?;
-    let passes = counts(maps, Pass::ALL.iter().map(|pass| (pass.name(), pass.counter())))?;
+    let drops = counts(
+        maps,
+        Drop::ALL.iter().map(|drop| (drop.name(), drop.counter())),
+    )?;
+    let passes = counts(
+        maps,
+        Pass::ALL.iter().map(|pass| (pass.name(), pass.counter())),
+    )?;
     let programs = Datapath::programs(pins)?;
     Ok(StatsView::new(
         packets(maps)?,
@@ -55,7 +65,9 @@ fn counts(
     maps: &Maps,
     counters: impl Iterator<Item = (&'static str, u32)>,
 ) -> Result<BTreeMap<&'static str, u64>> {
-    counters.map(|(name, slot)| Ok((name, maps.counter(slot)?))).collect()
+    counters
+        .map(|(name, slot)| Ok((name, maps.counter(slot)?)))
+        .collect()
 }
 
 /// Forwarded packets are counted by rule; rules that are gone count on under an id of their own.
@@ -92,7 +104,10 @@ fn flows(maps: &Maps) -> Result<FlowCounts> {
     let gone = event(Event::EstablishedRemoved)? + event(Event::EstablishedFlushed)?;
     let half_open_gone =
         established + event(Event::HalfOpenRemoved)? + event(Event::HalfOpenFlushed)?;
-    let refused: Result<u64> = REFUSALS.iter().map(|drop| maps.counter(drop.counter())).sum();
+    let refused: Result<u64> = REFUSALS
+        .iter()
+        .map(|drop| maps.counter(drop.counter()))
+        .sum();
     Ok(FlowCounts {
         active: active[0] + active[1],
         half_open: active[1],
@@ -109,6 +124,9 @@ fn program(program: &ProgramUse) -> ProgramView {
     ProgramView {
         name: program.name.clone(),
         run_count: stats.run_count,
-        avg_ns: stats.run_time_ns.checked_div(stats.run_count).unwrap_or_default(),
+        avg_ns: stats
+            .run_time_ns
+            .checked_div(stats.run_count)
+            .unwrap_or_default(),
     }
 }

@@ -38,7 +38,10 @@ fn the_documented_keys_are_read() -> Result<()> {
     let texts: Vec<String> = config.rules.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
-        ["192.168.1.34:81/tcp=192.168.1.32:80", "8000-8099/udp+tcp=10.0.0.5:9000-9099"]
+        [
+            "192.168.1.34:81/tcp=192.168.1.32:80",
+            "8000-8099/udp+tcp=10.0.0.5:9000-9099"
+        ]
     );
     assert_eq!(config.rules[0].name, "web");
     Ok(())
@@ -53,17 +56,46 @@ fn each_mistake_is_shown_with_line_and_caret() {
         ("[conntrack]\nudp = \"0s\"", "write a time from 1s to 400d"),
         ("[conntrack]\nmax_flows = 0", "write a number from 1 to"),
         ("[conntrack]\nicmp = \"30s\"", "unknown field `icmp`"),
-        ("[snat]\nports = \"0-5\"", "`0` is not a port"),
+        ("[snat]\nports = \"0-5\"", "no port `0`"),
         ("[snat]\nports = \"5-9,7-8\"", "must lie above"),
-        ("[[forward]]\nlisten = \"81\"\nto = [\"10.0.0.5:80\"]", "names no protocol"),
-        ("[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5\"]", "no address or no port"),
-        ("[[forward]]\nlisten = \"81/tcp\"\nto = []", "names no target"),
+        (
+            "[[forward]]\nlisten = \"81\"\nto = [\"10.0.0.5:80\"]",
+            "protocol",
+        ),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5\"]",
+            "port",
+        ),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = []",
+            "there is no target",
+        ),
         ("[[forward]]\nlisten = \"81/tcp\"", "missing field `to`"),
-        ("[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5:80\"]\nsnat = \"none\"", "not supported yet"),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = [5]",
+            "expected a target as in",
+        ),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = [{ adress = \"10.0.0.5:80\" }]",
+            "unknown field `adress`",
+        ),
+        ("interface = \"../etc\"", "cannot be an interface"),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5:80\"]\n\
+             [[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.6:80\"]",
+            "both listen on port 81",
+        ),
+        (
+            "[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5:80\"]\nsnat = \"none\"",
+            "not supported yet",
+        ),
     ] {
         let error = Config::parse(text).expect_err(text).to_string();
         assert!(error.contains(says), "{text}: {error}");
-        assert!(error.contains("line ") && error.contains("column "), "{error}");
+        assert!(
+            error.contains("line ") && error.contains("column "),
+            "{error}"
+        );
         assert!(error.contains('^'), "{error}");
     }
 }
@@ -73,5 +105,8 @@ fn the_caret_is_under_the_mistake() {
     let text = "\n[[forward]]\nlisten = \"81/tcp\"\nto = [\"10.0.0.5:99999\"]\n";
     let error = Config::parse(text).expect_err("a bad port").to_string();
     assert!(error.starts_with("line 4, column 7\n"), "{error}");
-    assert!(error.contains("4 | to = [\"10.0.0.5:99999\"]\n  |       ^\n"), "{error}");
+    assert!(
+        error.contains("4 | to = [\"10.0.0.5:99999\"]\n  |       ^\n"),
+        "{error}"
+    );
 }

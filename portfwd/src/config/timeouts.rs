@@ -34,7 +34,11 @@ impl Timeouts {
     /// Nanoseconds, by the number of the state.
     #[must_use]
     pub fn as_ns(&self) -> [u64; 16] {
-        let ns = |index: usize| self.0.get(index).map_or(0, |timeout| timeout.as_nanos() as u64);
+        let ns = |index: usize| {
+            self.0
+                .get(index)
+                .map_or(0, |timeout| timeout.as_nanos() as u64)
+        };
         std::array::from_fn(ns)
     }
 }
@@ -63,10 +67,16 @@ pub(super) fn check(table: &ConntrackTable) -> At<Timeouts> {
 fn check_one(text: &Spanned<String>) -> At<Duration> {
     match humantime::parse_duration(text.as_ref()) {
         Ok(timeout) if (SHORTEST..=LONGEST).contains(&timeout) => Ok(timeout),
-        Ok(_) => Err((text.span(), format!("`{}`: write a time from 1s to 400d", text.as_ref()))),
+        Ok(_) => Err((
+            text.span(),
+            format!("`{}`: write a time from 1s to 400d", text.as_ref()),
+        )),
         Err(error) => Err((
             text.span(),
-            format!("`{}` is not a time ({error}): write 30s, 2m, 1h or 5d", text.as_ref()),
+            format!(
+                "`{}` is not a time ({error}): write 30s, 2m, 1h or 5d",
+                text.as_ref()
+            ),
         )),
     }
 }

@@ -74,7 +74,10 @@ pub enum Reply {
 impl Reply {
     /// The answer to a request that failed.
     pub(super) fn refused(error: &anyhow::Error) -> Self {
-        Self::Refused { error: format!("{error:#}"), exit: Exit::of(error) as u8 }
+        Self::Refused {
+            error: format!("{error:#}"),
+            exit: Exit::of(error) as u8,
+        }
     }
 }
 
@@ -140,18 +143,25 @@ async fn serve_client(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> Resu
     let mut line = Vec::new();
     let mut reader = tokio::io::BufReader::new(reader).take(MAX_REQUEST_BYTES);
     let read = reader.read_until(b'\n', &mut line);
-    timeout(REQUEST_TIMEOUT, read).await.context("sent no request in time")??;
+    timeout(REQUEST_TIMEOUT, read)
+        .await
+        .context("sent no request in time")??;
     let reply = match serde_json::from_slice(&line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
-            calls.send(Call { request, answer }).await.context("the daemon ends")?;
+            calls
+                .send(Call { request, answer })
+                .await
+                .context("the daemon ends")?;
             answered.await.context("the daemon ends")?
         }
         Err(error) => Reply::refused(&failure(format!("the request is not understood: {error}"))),
     };
     let mut reply = serde_json::to_vec(&reply)?;
     reply.push(b'\n');
-    timeout(REQUEST_TIMEOUT, writer.write_all(&reply)).await.context("took no reply in time")??;
+    timeout(REQUEST_TIMEOUT, writer.write_all(&reply))
+        .await
+        .context("took no reply in time")??;
     Ok(())
 }
 
@@ -167,12 +177,18 @@ pub fn ask(state_dir: &Path, interface: &str, request: &Request) -> Result<Strin
             path.display()
         ))
     })?;
-    stream.set_read_timeout(Some(REPLY_TIMEOUT)).context("cannot set a time limit")?;
+    stream
+        .set_read_timeout(Some(REPLY_TIMEOUT))
+        .context("cannot set a time limit")?;
     let mut request = serde_json::to_vec(request).context("cannot write the request")?;
     request.push(b'\n');
-    (&stream).write_all(&request).context("cannot send to the daemon")?;
+    (&stream)
+        .write_all(&request)
+        .context("cannot send to the daemon")?;
     let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line).context("the daemon did not answer")?;
+    BufReader::new(&stream)
+        .read_line(&mut line)
+        .context("the daemon did not answer")?;
     match serde_json::from_str(&line).context("the daemon's answer is not understood")? {
         Reply::Done(message) => Ok(message),
         Reply::Refused { error, exit } => Err(Exit::from_u8(exit).error(error)),

@@ -64,10 +64,17 @@ impl Lock {
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Self { file, instance: Instance::default() }),
+            Ok(file) => Ok(Self {
+                file,
+                instance: Instance::default(),
+            }),
             Err((_, Errno::EWOULDBLOCK)) => {
                 let pid = Instance::read(state_dir, interface).map_or(0, |instance| instance.pid);
-                Err(LockError { interface: interface.to_owned(), pid }.into())
+                Err(LockError {
+                    interface: interface.to_owned(),
+                    pid,
+                }
+                .into())
             }
             Err((_, errno)) => {
                 Err(errno).with_context(|| format!("cannot lock {}", path.display()))
@@ -109,7 +116,10 @@ impl Instance {
     #[must_use]
     pub fn read(state_dir: &Path, interface: &str) -> Option<Self> {
         let mut text = String::new();
-        File::open(path(state_dir, interface)).ok()?.read_to_string(&mut text).ok()?;
+        File::open(path(state_dir, interface))
+            .ok()?
+            .read_to_string(&mut text)
+            .ok()?;
         serde_json::from_str(&text).ok()
     }
 
@@ -119,7 +129,10 @@ impl Instance {
         let Ok(file) = File::open(path(state_dir, interface)) else {
             return false;
         };
-        matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+        matches!(
+            Flock::lock(file, FlockArg::LockSharedNonblock),
+            Err((_, Errno::EWOULDBLOCK))
+        )
     }
 }
 

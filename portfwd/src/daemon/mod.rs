@@ -8,6 +8,7 @@ mod next_hops;
 mod reload;
 mod start;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub use control::{Reply, Request, ask, socket_path};
 pub use instance::{Instance, Lock, LockError};
 
 use crate::config::{Config, Mode};
-use crate::kernel::{Datapath, Diagnostics, Pins};
+use crate::kernel::{Datapath, Diagnostics};
 use crate::net::{Interface, Netlink};
 use crate::rule::Rule;
 use crate::state::{Desired, InUse, Installed, Room, apply, plan};
@@ -113,7 +114,10 @@ impl Daemon {
         control::remove(&self.options.state_dir, &self.options.interface);
         sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
         if self.options.persist {
-            tracing::info!("stopped; {} goes on forwarding without a daemon", self.options.interface);
+            tracing::info!(
+                "stopped; {} goes on forwarding without a daemon",
+                self.options.interface
+            );
             self.lock.release();
             return Ok(());
         }
@@ -128,7 +132,12 @@ impl Daemon {
         let rules = self.desired.rules.len();
         let plural = if rules == 1 { "" } else { "s" };
         let mode = &self.lock.instance().mode;
-        println!("portfwd: ready on {} ({mode}), {rules} rule{plural}", self.options.interface);
+        let interface = &self.options.interface;
+        // Whoever started it may have closed stdout; forwarding does not depend on that.
+        let _ = writeln!(
+            io::stdout(),
+            "portfwd: ready on {interface} ({mode}), {rules} rule{plural}"
+        );
         sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
     }
 
@@ -155,7 +164,10 @@ impl Daemon {
     /// Makes `rules` what is forwarded, or changes nothing.
     async fn install(&mut self, rules: Vec<Rule>) -> Result<()> {
         self.check_against_host(&rules).await?;
-        let desired = Desired { rules, addresses: self.interface.addresses.clone() };
+        let desired = Desired {
+            rules,
+            addresses: self.interface.addresses.clone(),
+        };
         self.apply(desired)?;
         self.follow_next_hops().await
     }
@@ -164,11 +176,18 @@ impl Daemon {
     async fn check_against_host(&self, rules: &[Rule]) -> Result<()> {
         for rule in rules {
             for target in &rule.targets {
-                if self.interface.addresses.iter().any(|address| target.address == *address) {
+                if self
+                    .interface
+                    .addresses
+                    .iter()
+                    .any(|address| target.address == *address)
+                {
                     bail!(
                         "the target {} of the rule `{}` is an address of {} itself: \
                          portfwd forwards to other hosts",
-                        target.address, rule.name, self.interface.name
+                        target.address,
+                        rule.name,
+                        self.interface.name
                     );
                 }
             }
@@ -191,7 +210,8 @@ impl Daemon {
 
     async fn on_tick(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        self.log_failure("following the next hops", Self::follow_network).await;
+        self.log_failure("following the next hops", Self::follow_network)
+            .await;
         let unused = self.installed.rules.values().any(|rule| rule.retired)
             || self.installed.targets.len() > self.desired.rules.len();
         if unused && self.ticks.is_multiple_of(TICKS_PER_CLEANUP) {
@@ -217,10 +237,6 @@ impl Daemon {
         // AsyncFd owns and gives out only to flush it.
         let watched = unsafe { AsyncFd::register(diagnostics) };
         Ok(Some(watched.context("cannot watch the datapath's log")?))
-    }
-
-    fn pins(&self) -> Pins {
-        Pins::new(&self.options.pin_dir, &self.options.interface)
     }
 }
 

@@ -24,17 +24,25 @@ impl Daemon {
             return Ok(());
         }
         let addresses_changed = interface.addresses != self.interface.addresses;
-        let mac_changed = (interface.mac, interface.index) != (self.interface.mac, self.interface.index);
+        let mac_changed =
+            (interface.mac, interface.index) != (self.interface.mac, self.interface.index);
         if mac_changed {
             self.settings.mac = interface.mac;
             self.settings.ifindex = interface.index;
             self.datapath.maps.set_settings(&self.settings)?;
-            tracing::info!("{} has the MAC address {} now", interface.name, interface.mac);
+            tracing::info!(
+                "{} has the MAC address {} now",
+                interface.name,
+                interface.mac
+            );
         }
         self.interface = interface;
         if addresses_changed {
             let addresses = self.interface.addresses.clone();
-            self.apply(Desired { addresses, ..self.desired.clone() })?;
+            self.apply(Desired {
+                addresses,
+                ..self.desired.clone()
+            })?;
         }
         Ok(())
     }
@@ -50,15 +58,20 @@ impl Daemon {
             let hop = NextHop::new(address, route, &neighbours);
             if hop.target != *known {
                 self.datapath.maps.set_target(*slot, &hop.target)?;
-                tracing::debug!("target {address}: {route:?}, {:?} {}", hop.target.state(), hop.target.mac);
+                tracing::debug!(
+                    "target {address}: {route:?}, {:?} {}",
+                    hop.target.state(),
+                    hop.target.mac
+                );
                 *known = hop.target;
             }
             to_probe.extend(hop.probe);
         }
         for neighbour in to_probe {
-            self.netlink.probe(index, neighbour).await.with_context(|| {
-                format!("is {} up?", self.interface.name)
-            })?;
+            self.netlink
+                .probe(index, neighbour)
+                .await
+                .with_context(|| format!("is {} up?", self.interface.name))?;
         }
         Ok(())
     }

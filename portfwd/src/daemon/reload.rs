@@ -17,7 +17,10 @@ impl Daemon {
         rule.name = name.unwrap_or_default().to_owned();
         rules.push(rule);
         let rules = rule::name_and_check(rules).map_err(|error| failure(error.to_string()))?;
-        let added = rules.last().map(|rule| format!("added {}", rule.name)).unwrap_or_default();
+        let added = rules
+            .last()
+            .map(|rule| format!("added {}", rule.name))
+            .unwrap_or_default();
         self.install(rules).await?;
         tracing::info!("{added}");
         Ok(added)
@@ -28,7 +31,9 @@ impl Daemon {
         let (gone, rules): (Vec<Rule>, Vec<Rule>) =
             self.desired.rules.iter().cloned().partition(matches);
         let Some(gone) = gone.first() else {
-            return Err(no_such_rule(format!("there is no rule `{which}`: `portfwd list` shows them")));
+            return Err(no_such_rule(format!(
+                "there is no rule `{which}`: `portfwd list` shows them"
+            )));
         };
         self.install(rules).await?;
         let deleted = format!("deleted {}", gone.name);
@@ -92,7 +97,7 @@ impl Daemon {
             for entry in maps.flows(tier) {
                 let (key, flow) = entry?;
                 if flow.direction() == Direction::ToTarget
-                    && filter.matches(&flow_view(&key, &flow, None, &names, 0))
+                    && filter.matches(&flow_view(&key, &flow, None, tier, &names, 0))
                 {
                     keys.push((key, flow.other_key(key.protocol)));
                 }

@@ -13,8 +13,11 @@ use crate::net::{Interface, Netlink};
 use crate::state::{Desired, InUse, Installed};
 
 /// What the daemon needs to be allowed.
-const NEEDED: [Capability; 3] =
-    [Capability::CAP_NET_ADMIN, Capability::CAP_BPF, Capability::CAP_PERFMON];
+const NEEDED: [Capability; 3] = [
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_BPF,
+    Capability::CAP_PERFMON,
+];
 
 /// The lowest port that is claimed unless the config says otherwise.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -48,8 +51,12 @@ impl Daemon {
         settings.mac = interface.mac;
         settings.ifindex = interface.index;
         let load = Load {
-            max_flows: config.and_then(|c| c.conntrack.max_flows).unwrap_or_else(default_max_flows),
-            max_half_open: config.and_then(|c| c.conntrack.max_half_open).unwrap_or(MAX_HALF_OPEN),
+            max_flows: config
+                .and_then(|c| c.conntrack.max_flows)
+                .unwrap_or_else(default_max_flows),
+            max_half_open: config
+                .and_then(|c| c.conntrack.max_half_open)
+                .unwrap_or(MAX_HALF_OPEN),
             verbosity: options.verbosity,
         };
         let datapath = Datapath::load(pins, &options.pin_dir, &load)?;
@@ -136,7 +143,10 @@ pub(super) fn set_configurable(settings: &mut Settings, config: Option<&Config>)
     settings.ports = match config.and_then(|config| config.snat_ports.as_deref()) {
         Some([one]) => [*one, PortRange::EMPTY],
         Some([low, high]) => [*low, *high],
-        Some(other) => bail!("[snat] ports has {} ranges: one or two can be used", other.len()),
+        Some(other) => bail!(
+            "[snat] ports has {} ranges: one or two can be used",
+            other.len()
+        ),
         None => default_ports()?,
     };
     Ok(())
@@ -155,12 +165,22 @@ fn default_ports() -> Result<[PortRange; 2]> {
 
 /// The unprivileged ports below `first` and above `last`.
 fn ports_beside(first: u16, last: u16) -> [PortRange; 2] {
-    let below = PortRange { first: FIRST_UNPRIVILEGED_PORT, last: first.saturating_sub(1) };
+    let below = PortRange {
+        first: FIRST_UNPRIVILEGED_PORT,
+        last: first.saturating_sub(1),
+    };
     let above = match last.checked_add(1) {
-        Some(next) => PortRange { first: next.max(FIRST_UNPRIVILEGED_PORT), last: u16::MAX },
+        Some(next) => PortRange {
+            first: next.max(FIRST_UNPRIVILEGED_PORT),
+            last: u16::MAX,
+        },
         None => PortRange::EMPTY,
     };
-    if below.size() == 0 { [above, PortRange::EMPTY] } else { [below, above] }
+    if below.size() == 0 {
+        [above, PortRange::EMPTY]
+    } else {
+        [below, above]
+    }
 }
 
 fn check_capabilities() -> Result<()> {
@@ -168,10 +188,14 @@ fn check_capabilities() -> Result<()> {
     // Before Linux 5.8 CAP_SYS_ADMIN was all three, and it still covers two of them.
     let has = |capability: &Capability| {
         held.contains(capability)
-            || (*capability != Capability::CAP_NET_ADMIN && held.contains(&Capability::CAP_SYS_ADMIN))
+            || (*capability != Capability::CAP_NET_ADMIN
+                && held.contains(&Capability::CAP_SYS_ADMIN))
     };
-    let missing: Vec<String> =
-        NEEDED.iter().filter(|capability| !has(capability)).map(ToString::to_string).collect();
+    let missing: Vec<String> = NEEDED
+        .iter()
+        .filter(|capability| !has(capability))
+        .map(ToString::to_string)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -224,10 +248,37 @@ mod tests {
     #[test]
     fn the_hosts_own_ports_are_left_alone() {
         let usual = ports_beside(32768, 60999);
-        assert_eq!(usual[0], PortRange { first: 1024, last: 32767 });
-        assert_eq!(usual[1], PortRange { first: 61000, last: 65535 });
+        assert_eq!(
+            usual[0],
+            PortRange {
+                first: 1024,
+                last: 32767
+            }
+        );
+        assert_eq!(
+            usual[1],
+            PortRange {
+                first: 61000,
+                last: 65535
+            }
+        );
         assert_eq!(ports_beside(1024, 65535).map(PortRange::size), [0, 0]);
-        assert_eq!(ports_beside(1024, 60999), [PortRange { first: 61000, last: 65535 }, PortRange::EMPTY]);
-        assert_eq!(ports_beside(2000, 65535)[0], PortRange { first: 1024, last: 1999 });
+        assert_eq!(
+            ports_beside(1024, 60999),
+            [
+                PortRange {
+                    first: 61000,
+                    last: 65535
+                },
+                PortRange::EMPTY
+            ]
+        );
+        assert_eq!(
+            ports_beside(2000, 65535)[0],
+            PortRange {
+                first: 1024,
+                last: 1999
+            }
+        );
     }
 }

@@ -91,9 +91,13 @@ pub struct ProgramUse {
 /// Loads all programs, which is when the verifier sees them.
 pub(super) fn load_programs(object: &mut Ebpf) -> Result<()> {
     for name in XDP {
-        program::<Xdp>(object, name)?.load().map_err(verifier_error)?;
+        program::<Xdp>(object, name)?
+            .load()
+            .map_err(verifier_error)?;
     }
-    program::<SchedClassifier>(object, TC)?.load().map_err(verifier_error)
+    program::<SchedClassifier>(object, TC)?
+        .load()
+        .map_err(verifier_error)
 }
 
 /// Attaches both programs, or replaces those that pinned links hold, atomically. TC comes
@@ -145,12 +149,7 @@ fn attach_tc(object: &mut Ebpf, pins: &Pins, interface: &str) -> Result<()> {
     Ok(())
 }
 
-fn attach_xdp(
-    object: &mut Ebpf,
-    pins: &Pins,
-    interface: &str,
-    mode: XdpMode,
-) -> Result<Attached> {
+fn attach_xdp(object: &mut Ebpf, pins: &Pins, interface: &str, mode: XdpMode) -> Result<Attached> {
     let attached = match mode {
         XdpMode::Skb => Attached::Generic,
         _ => Attached::Native,
@@ -165,7 +164,8 @@ fn attach_xdp(
         other => other,
     };
     let link = link.map_err(|error| attach_error(error, mode))?;
-    link.pin(pins.xdp_link()).context("cannot pin the XDP link")?;
+    link.pin(pins.xdp_link())
+        .context("cannot pin the XDP link")?;
     Ok(attached)
 }
 
@@ -175,11 +175,17 @@ fn replace_or_remove(object: &mut Ebpf, pins: &Pins) -> Result<()> {
     let Some(link) = pinned(&pins.xdp_link())? else {
         return Ok(());
     };
-    let old = program_by_id(link.info().context("cannot read the XDP link")?.program_id());
+    let old = program_by_id(
+        link.info()
+            .context("cannot read the XDP link")?
+            .program_id(),
+    );
     let [_, fragments] = XDP;
     let had_fragments = old.is_some_and(|info| is_named(&info, fragments));
     let program = program::<Xdp>(object, XDP[usize::from(had_fragments)])?;
-    let link = link.try_into().context("the pinned XDP link is of another kind")?;
+    let link = link
+        .try_into()
+        .context("the pinned XDP link is of another kind")?;
     if program.attach_to_link(link).is_err() {
         remove_stale(&pins.xdp_link())?;
     }
@@ -188,7 +194,8 @@ fn replace_or_remove(object: &mut Ebpf, pins: &Pins) -> Result<()> {
 
 /// The kernel keeps the first 15 bytes of a name.
 fn is_named(info: &ProgramInfo, name: &str) -> bool {
-    info.name_as_str().is_some_and(|known| !known.is_empty() && known == &name[..name.len().min(15)])
+    info.name_as_str()
+        .is_some_and(|known| !known.is_empty() && known == &name[..name.len().min(15)])
 }
 
 fn link_xdp(
@@ -197,12 +204,17 @@ fn link_xdp(
     interface: &str,
     mode: XdpMode,
 ) -> Result<FdLink, ProgramError> {
-    let program: &mut Xdp =
-        object.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    let program: &mut Xdp = object
+        .program_mut(name)
+        .ok_or(ProgramError::NotLoaded)?
+        .try_into()?;
     let link = program.attach(interface, mode)?;
     // aya falls back to netlink where the kernel refuses a link, and such an attachment cannot
     // be pinned: dropping it here detaches the program again.
-    program.take_link(link)?.try_into().map_err(|_| ProgramError::NotAttached)
+    program
+        .take_link(link)?
+        .try_into()
+        .map_err(|_| ProgramError::NotAttached)
 }
 
 /// Whether a driver refused a program because frames may be larger than one buffer.
@@ -246,7 +258,10 @@ pub(super) fn programs(pins: &Pins) -> Result<Vec<ProgramUse>> {
 
 /// Both loaded programs, attached or not.
 pub(super) fn loaded(object: &Ebpf) -> Result<Vec<ProgramUse>> {
-    object.programs().map(|(_, program)| program_use(&program.info()?)).collect()
+    object
+        .programs()
+        .map(|(_, program)| program_use(&program.info()?))
+        .collect()
 }
 
 fn program_use(info: &ProgramInfo) -> Result<ProgramUse> {

@@ -64,7 +64,7 @@ impl Pins {
     /// # Errors
     /// Names the version.
     pub fn refuse_other_versions(&self) -> Result<()> {
-        for other in entries(&self.interface_folder)? {
+        for other in self.versions()? {
             if other != self.folder {
                 bail!(
                     "{} was left by a version of portfwd with other maps: \
@@ -82,7 +82,7 @@ impl Pins {
     /// # Errors
     /// Where a pin cannot be removed.
     pub fn remove_all(&self) -> Result<()> {
-        for version in entries(&self.interface_folder)? {
+        for version in self.versions()? {
             let mut pins = entries(&version)?;
             pins.sort_by_key(|pin| !pin.to_string_lossy().ends_with("_link"));
             for pin in pins {
@@ -95,6 +95,22 @@ impl Pins {
             &self.interface_folder,
         )?;
         Ok(())
+    }
+
+    /// The folders of all versions; anything else there is not ours.
+    fn versions(&self) -> Result<Vec<PathBuf>> {
+        let is_version = |path: &PathBuf| {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            name.strip_prefix('v')
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        Ok(entries(&self.interface_folder)?
+            .into_iter()
+            .filter(is_version)
+            .collect())
     }
 
     /// Removes maps that an unfinished start left without its siblings.

@@ -11,13 +11,13 @@ use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, TryStreamExt};
 use portfwd_common::Mac;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, new_multicast_connection};
 
@@ -92,19 +92,38 @@ impl Netlink {
     /// # Errors
     /// Where there is none, or it has no MAC address.
     pub async fn interface(&self, name: &str) -> Result<Interface> {
-        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        let mut links = self
+            .handle
+            .link()
+            .get()
+            .match_name(name.to_owned())
+            .execute();
         let link = match links.try_next().await {
             Ok(Some(link)) => link,
             _ => bail!("there is no interface `{name}`: `ip link` lists them"),
         };
         let index = link.header.index;
         let mut addresses = Vec::new();
-        let mut found = self.handle.address().get().set_link_index_filter(index).execute();
-        while let Some(message) = found.try_next().await.context("cannot list the addresses")? {
-            addresses.extend(message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-                _ => None,
-            }));
+        let mut found = self
+            .handle
+            .address()
+            .get()
+            .set_link_index_filter(index)
+            .execute();
+        while let Some(message) = found
+            .try_next()
+            .await
+            .context("cannot list the addresses")?
+        {
+            addresses.extend(
+                message
+                    .attributes
+                    .iter()
+                    .find_map(|attribute| match attribute {
+                        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+                        _ => None,
+                    }),
+            );
         }
         addresses.sort();
         Ok(Interface {
@@ -124,13 +143,17 @@ impl Netlink {
     /// # Errors
     /// Where the kernel does not answer.
     pub async fn route(&self, index: u32, target: Ipv4Addr) -> Result<Route> {
-        let request = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(target, 32).build();
+        let request = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(target, 32)
+            .build();
         let mut routes = self.handle.route().get(request).execute();
         match routes.try_next().await {
             Ok(Some(route)) => Ok(read_route(&route, index, target)),
             Ok(None) => Ok(Route::None),
             Err(rtnetlink::Error::NetlinkError(_)) => Ok(Route::None),
-            Err(error) => Err(anyhow!(error).context(format!("cannot look up the route to {target}"))),
+            Err(error) => {
+                Err(anyhow!(error).context(format!("cannot look up the route to {target}")))
+            }
         }
     }
 
@@ -140,8 +163,17 @@ impl Netlink {
     /// Where the kernel does not answer.
     pub async fn neighbours(&self, index: u32) -> Result<Neighbours> {
         let mut known = Neighbours::new();
-        let mut found = self.handle.neighbours().get().set_address_family(AddressFamily::Inet).execute();
-        while let Some(neighbour) = found.try_next().await.context("cannot list the neighbours")? {
+        let mut found = self
+            .handle
+            .neighbours()
+            .get()
+            .set_address_family(AddressFamily::Inet)
+            .execute();
+        while let Some(neighbour) = found
+            .try_next()
+            .await
+            .context("cannot list the neighbours")?
+        {
             if neighbour.header.ifindex == index
                 && let Some((address, mac)) = read_neighbour(&neighbour)
             {
@@ -175,18 +207,24 @@ fn is_relevant(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
 }
 
 fn mac_of(link: &LinkMessage) -> Option<Mac> {
-    let address = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(address) => Some(address.as_slice()),
-        _ => None,
-    })?;
+    let address = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(address) => Some(address.as_slice()),
+            _ => None,
+        })?;
     Some(Mac(address.try_into().ok()?))
 }
 
 fn xdp_program(link: &LinkMessage) -> Option<u32> {
-    let xdp = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Xdp(xdp) => Some(xdp),
-        _ => None,
-    })?;
+    let xdp = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Xdp(xdp) => Some(xdp),
+            _ => None,
+        })?;
     xdp.iter().find_map(|attribute| match attribute {
         LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) => Some(*id),
         _ => None,
@@ -199,17 +237,23 @@ fn read_route(route: &RouteMessage, index: u32, target: Ipv4Addr) -> Route {
         RouteType::Unicast => {}
         _ => return Route::None,
     }
-    let leaves_by = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(oif) => Some(*oif),
-        _ => None,
-    });
+    let leaves_by = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Oif(oif) => Some(*oif),
+            _ => None,
+        });
     if leaves_by != Some(index) {
         return Route::OtherInterface(leaves_by.unwrap_or_default());
     }
-    let gateway = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
-        _ => None,
-    });
+    let gateway = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
+            _ => None,
+        });
     Route::Via(gateway.unwrap_or(target))
 }
 

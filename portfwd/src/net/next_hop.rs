@@ -43,23 +43,33 @@ impl NextHop {
         let Route::Via(next_hop) = route else {
             let unspecified = Ipv4Addr::UNSPECIFIED;
             let target = entry(unspecified, Mac::default(), NextHopState::NoRoute);
-            return Self { target, probe: None };
+            return Self {
+                target,
+                probe: None,
+            };
         };
         let unresolved = entry(next_hop, Mac::default(), NextHopState::Unresolved);
         let (target, certain) = match neighbours.get(&next_hop) {
-            Some((mac, state)) if has_address(*state) => {
-                (entry(next_hop, *mac, NextHopState::Reachable), is_certain(*state))
-            }
+            Some((mac, state)) if has_address(*state) => (
+                entry(next_hop, *mac, NextHopState::Reachable),
+                is_certain(*state),
+            ),
             _ => (unresolved, false),
         };
-        Self { target, probe: (!certain).then_some(next_hop) }
+        Self {
+            target,
+            probe: (!certain).then_some(next_hop),
+        }
     }
 }
 
 /// Whether the kernel itself would send to the MAC address in this state.
 fn has_address(state: NeighbourState) -> bool {
     is_certain(state)
-        || matches!(state, NeighbourState::Stale | NeighbourState::Delay | NeighbourState::Probe)
+        || matches!(
+            state,
+            NeighbourState::Stale | NeighbourState::Delay | NeighbourState::Probe
+        )
 }
 
 fn is_certain(state: NeighbourState) -> bool {
@@ -93,13 +103,20 @@ mod tests {
     fn behind_a_gateway_the_gateway_is() {
         let hop = next_hop(Route::Via(GATEWAY), GATEWAY, NeighbourState::Stale);
         assert_eq!(hop.target.state(), NextHopState::Reachable);
-        assert_eq!((hop.target.address, hop.target.next_hop), (B.octets(), GATEWAY.octets()));
+        assert_eq!(
+            (hop.target.address, hop.target.next_hop),
+            (B.octets(), GATEWAY.octets())
+        );
         assert_eq!(hop.probe, Some(GATEWAY), "a stale entry is used and probed");
     }
 
     #[test]
     fn without_a_mac_address_it_is_unresolved_and_probed() {
-        for state in [NeighbourState::Incomplete, NeighbourState::Failed, NeighbourState::None] {
+        for state in [
+            NeighbourState::Incomplete,
+            NeighbourState::Failed,
+            NeighbourState::None,
+        ] {
             let hop = next_hop(Route::Via(B), B, state);
             assert_eq!(hop.target.state(), NextHopState::Unresolved, "{state:?}");
             assert_eq!(hop.target.mac, Mac::default());

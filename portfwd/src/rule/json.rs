@@ -18,7 +18,10 @@ struct Json<'a> {
 
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let to = self.targets.iter().map(|target| self.target_text(target).into());
+        let to = self
+            .targets
+            .iter()
+            .map(|target| self.target_text(target).into());
         Json {
             name: self.name.as_str().into(),
             listen: self.listen_text().into(),

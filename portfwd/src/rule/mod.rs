@@ -100,9 +100,18 @@ pub enum Part {
 impl Part {
     /// This part is wrong, for the reason in `message`.
     fn error(self, message: impl Into<String>) -> RuleError {
+        // A message quotes what was written, and must stay one line whatever that was.
+        let mut line = String::new();
+        for c in message.into().chars() {
+            if c.is_control() {
+                line.extend(c.escape_default());
+            } else {
+                line.push(c);
+            }
+        }
         RuleError {
             part: self,
-            message: message.into(),
+            message: line,
         }
     }
 }
@@ -146,7 +155,11 @@ impl Rule {
     /// The ports of a target: as many as the rule listens on.
     #[must_use]
     pub fn target_ports(&self, target: &TargetSpec) -> PortRange {
-        let further = self.listen.ports.last.saturating_sub(self.listen.ports.first);
+        let further = self
+            .listen
+            .ports
+            .last
+            .saturating_sub(self.listen.ports.first);
         PortRange {
             first: target.first_port,
             last: target.first_port.saturating_add(further),
@@ -164,7 +177,11 @@ impl Rule {
     }
 
     fn protocols_text(&self) -> String {
-        let names: Vec<&str> = self.protocols.iter().map(|protocol| protocol.name()).collect();
+        let names: Vec<&str> = self
+            .protocols
+            .iter()
+            .map(|protocol| protocol.name())
+            .collect();
         names.join("+")
     }
 }

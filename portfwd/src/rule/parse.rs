@@ -32,7 +32,10 @@ pub(super) fn split(text: &str) -> Result<Written<'_>, RuleError> {
     let Some((listen, to)) = text.split_once('=') else {
         // What is there may be wrong too, and comes first.
         self::listen(text).map_err(|message| Part::Listen.error(message))?;
-        let message = format!("{} has no target: write it as {text}=192.168.1.32:80", Quoted(text));
+        let message = format!(
+            "{} has no target: write it as {text}=192.168.1.32:80",
+            Quoted(text)
+        );
         return Err(Part::Target(0).error(message));
     };
     Ok(Written {
@@ -50,7 +53,10 @@ pub(super) fn listen(text: &str) -> Result<(Endpoint, Protocols), String> {
             return Err("there is no port to listen on: write it as 81/tcp".to_owned());
         }
         endpoint(text)?;
-        return Err(format!("{} has no protocol: write it as {text}/tcp", Quoted(text)));
+        return Err(format!(
+            "{} has no protocol: write it as {text}/tcp",
+            Quoted(text)
+        ));
     };
     if place.is_empty() {
         return Err(format!(
@@ -79,7 +85,9 @@ pub fn parse_ports(text: &str) -> Result<PortRange, String> {
         None => (port(text, text)?, port(text, text)?),
     };
     if last < first {
-        return Err(format!("the range {text} runs backwards: write it as {last}-{first}"));
+        return Err(format!(
+            "the range {text} runs backwards: write it as {last}-{first}"
+        ));
     }
     Ok(PortRange { first, last })
 }
@@ -111,7 +119,10 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
             ));
         }
         Some(("", _)) => {
-            return Err(format!("there is no address before the colon of {}", Quoted(text)));
+            return Err(format!(
+                "there is no address before the colon of {}",
+                Quoted(text)
+            ));
         }
         Some((address, ports)) => (Some(address), Some(ports)),
         None if text.contains('.') => (Some(text), None),
@@ -130,12 +141,20 @@ fn bracketed(rest: &str, whole: &str) -> Result<Endpoint, String> {
         return Err(format!("{} lacks a closing bracket: {FORM}", Quoted(whole)));
     };
     let Ok(address) = address.parse::<Ipv6Addr>() else {
-        return Err(format!("{} is not an IPv6 address: {FORM}", Quoted(address)));
+        return Err(format!(
+            "{} is not an IPv6 address: {FORM}",
+            Quoted(address)
+        ));
     };
     let ports = match rest.strip_prefix(':') {
         Some(ports) => Some(parse_ports(ports)?),
         None if rest.is_empty() => None,
-        None => return Err(format!("{} lacks a colon before the port: {FORM}", Quoted(whole))),
+        None => {
+            return Err(format!(
+                "{} lacks a colon before the port: {FORM}",
+                Quoted(whole)
+            ));
+        }
     };
     Ok(Endpoint {
         address: Some(address.into()),
@@ -152,7 +171,10 @@ fn ipv4(text: &str) -> Result<IpAddr, String> {
         } else {
             "write it with four numbers"
         };
-        format!("{} is not an IPv4 address: {hint}, as in 192.168.1.32", Quoted(text))
+        format!(
+            "{} is not an IPv4 address: {hint}, as in 192.168.1.32",
+            Quoted(text)
+        )
     })
 }
 
@@ -166,11 +188,19 @@ fn protocols(text: &str) -> Result<Protocols, String> {
         let protocol = match name.to_ascii_lowercase().as_str() {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
-            "" => return Err(format!("a protocol is missing in {}: {WAY_OUT}", Quoted(text))),
+            "" => {
+                return Err(format!(
+                    "a protocol is missing in {}: {WAY_OUT}",
+                    Quoted(text)
+                ));
+            }
             _ => return Err(format!("unknown protocol {}: {WAY_OUT}", Quoted(name))),
         };
         if named.contains(&protocol) {
-            return Err(format!("{} names a protocol twice: {WAY_OUT}", Quoted(text)));
+            return Err(format!(
+                "{} names a protocol twice: {WAY_OUT}",
+                Quoted(text)
+            ));
         }
         named.push(protocol);
     }

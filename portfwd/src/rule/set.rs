@@ -65,14 +65,17 @@ fn check_overlaps(rules: &[Rule]) -> Result<(), SetError> {
     order.sort_by_key(|(index, rule)| (rule.listen.ports.first, *index));
     for (place, (index, rule)) in order.iter().enumerate() {
         let further = order.iter().skip(place + 1);
-        let near = further.take_while(|(_, other)| {
-            other.listen.ports.first <= rule.listen.ports.last
-        });
+        let near =
+            further.take_while(|(_, other)| other.listen.ports.first <= rule.listen.ports.last);
         for (other_index, other) in near {
             if !overlap(rule, other) {
                 continue;
             }
-            let (earlier, later) = if index < other_index { (rule, other) } else { (other, rule) };
+            let (earlier, later) = if index < other_index {
+                (rule, other)
+            } else {
+                (other, rule)
+            };
             let index = *index.max(other_index);
             let error = Part::Listen.error(format!(
                 "{} and {} both listen on port {}: delete one of them, or change where it listens",
@@ -95,7 +98,11 @@ fn overlap(one: &Rule, other: &Rule) -> bool {
         (Some(one), Some(other)) => one == other,
         _ => true,
     };
-    same_address && one.protocols.iter().any(|protocol| other.protocols.contains(protocol))
+    same_address
+        && one
+            .protocols
+            .iter()
+            .any(|protocol| other.protocols.contains(protocol))
 }
 
 fn described(rule: &Rule) -> String {

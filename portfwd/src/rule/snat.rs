@@ -46,7 +46,10 @@ impl FromStr for Snat {
             _ => {}
         }
         let Ok(address) = text.parse::<IpAddr>() else {
-            return refused(format!("{} is not a source address: {WAY_OUT}", Quoted(text)));
+            return refused(format!(
+                "{} is not a source address: {WAY_OUT}",
+                Quoted(text)
+            ));
         };
         if let Some((address, reason)) = unusable(address) {
             return refused(format!("cannot send from {address}, {reason}: {WAY_OUT}"));

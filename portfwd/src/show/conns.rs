@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use portfwd_common::{Flow, FlowKey, Protocol, State, V4};
+use portfwd_common::{Flow, FlowKey, Protocol, Tier, V4};
 use serde::{Deserialize, Serialize};
 
 /// A flow, both directions.
@@ -66,10 +66,12 @@ impl FlowFilter {
         is(&self.rule, &flow.rule)
             && is(&self.protocol, flow.protocol)
             && is(&self.state, flow.state)
-            && self.source.is_none_or(|address| flow.client.ip() == address)
-            && self.destination.is_none_or(|address| {
-                flow.listen.ip() == address || flow.target.ip() == address
-            })
+            && self
+                .source
+                .is_none_or(|address| flow.client.ip() == address)
+            && self
+                .destination
+                .is_none_or(|address| flow.listen.ip() == address || flow.target.ip() == address)
     }
 }
 
@@ -79,6 +81,7 @@ pub fn flow_view(
     key: &FlowKey<V4>,
     flow: &Flow<V4>,
     reply: Option<&Flow<V4>>,
+    tier: Tier,
     names: &HashMap<u32, String>,
     now_ns: u64,
 ) -> FlowView {
@@ -90,7 +93,10 @@ pub fn flow_view(
     FlowView {
         protocol: key.protocol().map_or("unknown", Protocol::name),
         state: state.name(),
-        rule: names.get(&flow.rule).cloned().unwrap_or_else(|| format!("#{}", flow.rule)),
+        rule: names
+            .get(&flow.rule)
+            .cloned()
+            .unwrap_or_else(|| format!("#{}", flow.rule)),
         client: socket(key.source, key.source_port),
         listen: socket(key.destination, key.destination_port),
         snat: socket(flow.new_source, flow.new_source_port),
@@ -100,7 +106,7 @@ pub fn flow_view(
         packets_to_client: count(|reply| reply.packets),
         bytes_to_client: count(|reply| reply.bytes),
         expires_in_s: flow.expires_at_ns.saturating_sub(now_ns) / 1_000_000_000,
-        assured: !matches!(state, State::SynSent | State::SynRecv | State::Unreplied),
+        assured: tier == Tier::Established,
         protocol_number: key.protocol,
     }
 }
@@ -110,8 +116,16 @@ pub fn flow_view(
 /// # Errors
 /// Where the output cannot be written.
 pub fn write_conntrack(out: &mut impl Write, flow: &FlowView) -> io::Result<()> {
-    let state = if flow.protocol == "tcp" { format!("{} ", flow.state) } else { String::new() };
-    let unreplied = if matches!(flow.state, "SYN_SENT" | "UNREPLIED") { "[UNREPLIED] " } else { "" };
+    let state = if flow.protocol == "tcp" {
+        format!("{} ", flow.state)
+    } else {
+        String::new()
+    };
+    let unreplied = if matches!(flow.state, "SYN_SENT" | "UNREPLIED") {
+        "[UNREPLIED] "
+    } else {
+        ""
+    };
     let assured = if flow.assured { "[ASSURED] " } else { "" };
     writeln!(
         out,
@@ -164,7 +178,12 @@ pub fn write_flow_table(out: &mut impl Write, flow: Option<&FlowView>) -> io::Re
     writeln!(
         out,
         "{:<5} {:<11} {:<21} {:<21} {:>6}  {}",
-        flow.protocol, flow.state, flow.client.to_string(), flow.target.to_string(), ends, flow.rule
+        flow.protocol,
+        flow.state,
+        flow.client.to_string(),
+        flow.target.to_string(),
+        ends,
+        flow.rule
     )
 }
 
@@ -251,11 +270,26 @@ mod tests {
         };
         assert!(yes.matches(&flow()) && FlowFilter::default().matches(&flow()));
         for no in [
-            FlowFilter { rule: Some("81".to_owned()), ..yes.clone() },
-            FlowFilter { source: Some(IpAddr::from([192, 168, 1, 32])), ..yes.clone() },
-            FlowFilter { destination: Some(IpAddr::from([192, 168, 1, 185])), ..yes.clone() },
-            FlowFilter { protocol: Some("udp".to_owned()), ..yes.clone() },
-            FlowFilter { state: Some("CLOSE".to_owned()), ..yes.clone() },
+            FlowFilter {
+                rule: Some("81".to_owned()),
+                ..yes.clone()
+            },
+            FlowFilter {
+                source: Some(IpAddr::from([192, 168, 1, 32])),
+                ..yes.clone()
+            },
+            FlowFilter {
+                destination: Some(IpAddr::from([192, 168, 1, 185])),
+                ..yes.clone()
+            },
+            FlowFilter {
+                protocol: Some("udp".to_owned()),
+                ..yes.clone()
+            },
+            FlowFilter {
+                state: Some("CLOSE".to_owned()),
+                ..yes.clone()
+            },
         ] {
             assert!(!no.matches(&flow()), "{no:?}");
         }

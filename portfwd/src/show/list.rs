@@ -61,7 +61,10 @@ struct Document<'a> {
 /// # Errors
 /// Never, in practice: the views hold nothing that JSON cannot.
 pub fn list_json(rules: &[RuleView]) -> serde_json::Result<String> {
-    serde_json::to_string(&Document { schema: SCHEMA, rules })
+    serde_json::to_string(&Document {
+        schema: SCHEMA,
+        rules,
+    })
 }
 
 /// The rules as a table; a target that packets cannot reach is marked.

@@ -38,7 +38,10 @@ struct Document<'a> {
 /// # Errors
 /// Never, in practice: the views hold nothing that JSON cannot.
 pub fn maps_json(maps: &[MapView]) -> serde_json::Result<String> {
-    serde_json::to_string(&Document { schema: SCHEMA, maps })
+    serde_json::to_string(&Document {
+        schema: SCHEMA,
+        maps,
+    })
 }
 
 /// The maps as a table, and the folder of their pins below it.

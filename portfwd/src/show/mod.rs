@@ -8,11 +8,13 @@ mod stats;
 mod status;
 mod table;
 
-pub use conns::{FlowFilter, FlowView, flow_view, write_conntrack, write_flow_json, write_flow_table};
+pub use conns::{
+    FlowFilter, FlowView, flow_view, write_conntrack, write_flow_json, write_flow_table,
+};
 pub use list::{RuleView, TargetView, list_json, list_table};
 pub use maps::{MapView, maps_json, maps_table};
 pub use stats::{FlowCounts, PacketCounts, ProgramView, StatsView};
-pub use status::StatusView;
+pub use status::{AttachedProgram, StatusView};
 
 /// The version of every JSON document; it changes when a field changes its meaning.
 pub const SCHEMA: u32 = 1;

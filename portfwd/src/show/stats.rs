@@ -84,7 +84,14 @@ impl StatsView {
     ) -> Self {
         packets.dropped = drops.values().sum();
         packets.passed = passes.values().sum();
-        Self { schema: SCHEMA, packets, drops, passes, flows, programs }
+        Self {
+            schema: SCHEMA,
+            packets,
+            drops,
+            passes,
+            flows,
+            programs,
+        }
     }
 
     /// As JSON.
@@ -101,10 +108,22 @@ impl StatsView {
         let packets = &self.packets;
         let flows = &self.flows;
         let mut text = table(
-            &[("PACKETS", Align::Left), ("COUNT", Align::Right), ("BYTES", Align::Right)],
             &[
-                vec!["to targets".into(), packets.to_target.to_string(), bytes(packets.bytes_to_target)],
-                vec!["to clients".into(), packets.to_client.to_string(), bytes(packets.bytes_to_client)],
+                ("PACKETS", Align::Left),
+                ("COUNT", Align::Right),
+                ("BYTES", Align::Right),
+            ],
+            &[
+                vec![
+                    "to targets".into(),
+                    packets.to_target.to_string(),
+                    bytes(packets.bytes_to_target),
+                ],
+                vec![
+                    "to clients".into(),
+                    packets.to_client.to_string(),
+                    bytes(packets.bytes_to_client),
+                ],
                 vec!["dropped".into(), packets.dropped.to_string()],
                 vec!["left to the host".into(), packets.passed.to_string()],
             ],
@@ -121,14 +140,20 @@ impl StatsView {
                 vec!["half open, of those".into(), flows.half_open.to_string()],
                 vec!["created".into(), flows.created.to_string()],
                 vec!["evicted".into(), flows.evicted.to_string()],
-                vec!["evicted half open".into(), flows.half_open_evicted.to_string()],
+                vec![
+                    "evicted half open".into(),
+                    flows.half_open_evicted.to_string(),
+                ],
                 vec!["refused".into(), flows.refused.to_string()],
             ],
         ));
         text.push('\n');
         let rows: Vec<Vec<String>> = self.programs.iter().map(program_row).collect();
-        let header =
-            [("PROGRAM", Align::Left), ("RUNS", Align::Right), ("NS PER RUN", Align::Right)];
+        let header = [
+            ("PROGRAM", Align::Left),
+            ("RUNS", Align::Right),
+            ("NS PER RUN", Align::Right),
+        ];
         text.push_str(&table(&header, &rows));
         text
     }
@@ -138,7 +163,11 @@ fn program_row(program: &ProgramView) -> Vec<String> {
     if program.run_count == 0 {
         return vec![program.name.clone(), "not counted".into(), "-".into()];
     }
-    vec![program.name.clone(), program.run_count.to_string(), program.avg_ns.to_string()]
+    vec![
+        program.name.clone(),
+        program.run_count.to_string(),
+        program.avg_ns.to_string(),
+    ]
 }
 
 fn reasons(
@@ -149,13 +178,21 @@ fn reasons(
     let rows: Vec<Vec<String>> = meanings
         .filter_map(|(name, meaning)| {
             let count = counts.get(name).copied().filter(|count| *count > 0)?;
-            Some(vec![name.to_owned(), count.to_string(), meaning.trim_end_matches('.').to_owned()])
+            Some(vec![
+                name.to_owned(),
+                count.to_string(),
+                meaning.trim_end_matches('.').to_owned(),
+            ])
         })
         .collect();
     if rows.is_empty() {
         return String::new();
     }
-    let header = [(title, Align::Left), ("COUNT", Align::Right), ("MEANING", Align::Left)];
+    let header = [
+        (title, Align::Left),
+        ("COUNT", Align::Right),
+        ("MEANING", Align::Left),
+    ];
     table(&header, &rows) + "\n"
 }
 
@@ -165,20 +202,36 @@ mod tests {
 
     #[test]
     fn the_table_names_what_occurred_and_nothing_else() {
-        let drops = Drop::ALL.iter().map(|drop| (drop.name(), u64::from(*drop == Drop::NoPort)));
+        let drops = Drop::ALL
+            .iter()
+            .map(|drop| (drop.name(), u64::from(*drop == Drop::NoPort)));
         let passes = Pass::ALL.iter().map(|pass| (pass.name(), 0));
-        let packets = PacketCounts { to_target: 3, bytes_to_target: 2048, ..Default::default() };
+        let packets = PacketCounts {
+            to_target: 3,
+            bytes_to_target: 2048,
+            ..Default::default()
+        };
         let view = StatsView::new(
             packets,
             drops.collect(),
             passes.collect(),
             FlowCounts::default(),
-            vec![ProgramView { name: "portfwd_xdp".to_owned(), run_count: 0, avg_ns: 0 }],
+            vec![ProgramView {
+                name: "portfwd_xdp".to_owned(),
+                run_count: 0,
+                avg_ns: 0,
+            }],
         );
         let text = view.table();
         assert!(text.contains("to targets            3  2.0 KiB"), "{text}");
-        assert!(text.contains("no_port      1  No source port toward the target was free"), "{text}");
-        assert!(!text.contains("ttl_exceeded") && !text.contains("LEFT TO THE HOST"), "{text}");
+        assert!(
+            text.contains("no_port      1  No source port toward the target was free"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("ttl_exceeded") && !text.contains("LEFT TO THE HOST"),
+            "{text}"
+        );
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         let json: serde_json::Value =
             serde_json::from_str(&view.json().expect("JSON")).expect("JSON");

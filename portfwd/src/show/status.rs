@@ -17,8 +17,8 @@ pub struct StatusView {
     pub interface: String,
     /// `native`, `generic` or `tc`.
     pub mode: String,
-    /// The attached programs' names and the kernel's ids.
-    pub programs: Vec<(String, u32)>,
+    /// The attached programs.
+    pub programs: Vec<AttachedProgram>,
     /// The daemon's process, if one runs.
     pub daemon_pid: Option<u32>,
     /// Version of the daemon that runs, or ran last.
@@ -33,6 +33,15 @@ pub struct StatusView {
     pub rules: u64,
     /// Flows in conntrack that have not expired.
     pub flows_active: u64,
+}
+
+/// An attached program.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttachedProgram {
+    /// Its name.
+    pub name: String,
+    /// The kernel's id.
+    pub id: u32,
 }
 
 impl StatusView {
@@ -55,8 +64,11 @@ impl StatusView {
             Some(pid) => format!("running, process {pid}"),
             None => "not running; what is loaded forwards on".to_owned(),
         };
-        let programs: Vec<String> =
-            self.programs.iter().map(|(name, id)| format!("{name} (id {id})")).collect();
+        let programs: Vec<String> = self
+            .programs
+            .iter()
+            .map(|one| format!("{} (id {})", one.name, one.id))
+            .collect();
         let config = match &self.config {
             Some(path) => path.display().to_string(),
             None => "none".to_owned(),
@@ -68,8 +80,14 @@ impl StatusView {
             ("programs", programs.join(", ")),
             ("daemon", daemon),
             ("config", config),
-            ("since", humantime::format_rfc3339_seconds(since).to_string()),
-            ("uptime", humantime::format_duration(Duration::from_secs(self.uptime_s)).to_string()),
+            (
+                "since",
+                humantime::format_rfc3339_seconds(since).to_string(),
+            ),
+            (
+                "uptime",
+                humantime::format_duration(Duration::from_secs(self.uptime_s)).to_string(),
+            ),
             ("rules", self.rules.to_string()),
             ("flows", self.flows_active.to_string()),
         ] {

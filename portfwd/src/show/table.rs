@@ -16,11 +16,16 @@ pub(super) fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> String {
         .enumerate()
         .map(|(column, (title, _))| {
             let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).fold(title.len(), usize::max)
+            cells
+                .map(|cell| cell.chars().count())
+                .fold(title.len(), usize::max)
         })
         .collect();
     let mut text = String::new();
-    let titles: Vec<String> = header.iter().map(|(title, _)| (*title).to_owned()).collect();
+    let titles: Vec<String> = header
+        .iter()
+        .map(|(title, _)| (*title).to_owned())
+        .collect();
     for row in std::iter::once(&titles).chain(rows) {
         let mut line = String::new();
         for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(header) {

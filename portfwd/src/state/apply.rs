@@ -16,7 +16,9 @@ pub fn apply(maps: &mut Maps, installed: &Installed, changes: &[Change]) -> Resu
         if let Err(error) = make(maps, change) {
             for made in changes[..done].iter().rev() {
                 undo(maps, installed, made).with_context(|| {
-                    format!("{error:#}; and the change could not be taken back: run `portfwd reload`")
+                    format!(
+                        "{error:#}; and the change could not be taken back: run `portfwd reload`"
+                    )
                 })?;
             }
             return Err(error);

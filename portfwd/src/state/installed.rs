@@ -64,14 +64,20 @@ impl Installed {
 
     /// The rules that are not retired.
     pub fn active(&self) -> impl Iterator<Item = (u32, &Rule)> {
-        let active = self.rules.iter().filter(|(_, installed)| !installed.retired);
+        let active = self
+            .rules
+            .iter()
+            .filter(|(_, installed)| !installed.retired);
         active.map(|(id, installed)| (*id, &installed.rule))
     }
 
     /// The names of all rules, retired ones too, by id.
     #[must_use]
     pub fn names(&self) -> HashMap<u32, String> {
-        self.rules.iter().map(|(id, installed)| (*id, installed.rule.name.clone())).collect()
+        self.rules
+            .iter()
+            .map(|(id, installed)| (*id, installed.rule.name.clone()))
+            .collect()
     }
 
     /// The index and entry of the target at `address`.
@@ -111,7 +117,11 @@ pub fn read_rule(info: &RuleInfo) -> Result<InstalledRule> {
     let text = &info.text[..(info.text_len as usize).min(RULE_TEXT_BYTES)];
     let rule = serde_json::from_slice(text)
         .context("a rule in the rule_info map is not one of this version's")?;
-    Ok(InstalledRule { rule, added_at_s: info.added_at_s, retired: info.retired != 0 })
+    Ok(InstalledRule {
+        rule,
+        added_at_s: info.added_at_s,
+        retired: info.retired != 0,
+    })
 }
 
 impl InstalledRule {
@@ -123,7 +133,11 @@ impl InstalledRule {
         let json = serde_json::to_vec(&self.rule).context("cannot write a rule as JSON")?;
         let mut text = [0; RULE_TEXT_BYTES];
         let room = text.get_mut(..json.len()).with_context(|| {
-            format!("the rule `{}` is too long: {} bytes of {RULE_TEXT_BYTES}", self.rule.name, json.len())
+            format!(
+                "the rule `{}` is too long: {} bytes of {RULE_TEXT_BYTES}",
+                self.rule.name,
+                json.len()
+            )
         })?;
         room.copy_from_slice(&json);
         Ok(RuleInfo {

@@ -70,7 +70,11 @@ pub fn plan(
         changes.push(Change::SetTarget(*index, unresolved(*address)));
     }
     for (id, rule) in &ids.new {
-        let info = InstalledRule { rule: (*rule).clone(), added_at_s: now_s, retired: false };
+        let info = InstalledRule {
+            rule: (*rule).clone(),
+            added_at_s: now_s,
+            retired: false,
+        };
         changes.push(Change::FoldCounters(*id));
         changes.push(Change::SetInfo(*id, info));
     }
@@ -80,7 +84,11 @@ pub fn plan(
             changes.push(Change::SetEntry(*key, *rule));
         }
     }
-    for key in installed.entries.keys().filter(|key| !entries.contains_key(key)) {
+    for key in installed
+        .entries
+        .keys()
+        .filter(|key| !entries.contains_key(key))
+    {
         changes.push(Change::RemoveEntry(*key));
     }
     let wanted_ids: BTreeSet<u32> = ids.all.iter().copied().collect();
@@ -90,7 +98,10 @@ pub fn plan(
         }
         if in_use.rules.contains(id) {
             if !old.retired {
-                let retired = InstalledRule { retired: true, ..old.clone() };
+                let retired = InstalledRule {
+                    retired: true,
+                    ..old.clone()
+                };
                 changes.push(Change::SetInfo(*id, retired));
             }
         } else {
@@ -119,8 +130,10 @@ fn assign_ids<'a>(
     in_use: &InUse,
     room: Room,
 ) -> Result<Ids<'a>> {
-    let known: HashMap<&str, (u32, &Rule)> =
-        installed.active().map(|(id, rule)| (rule.name.as_str(), (id, rule))).collect();
+    let known: HashMap<&str, (u32, &Rule)> = installed
+        .active()
+        .map(|(id, rule)| (rule.name.as_str(), (id, rule)))
+        .collect();
     let kept = |rule: &Rule| match known.get(rule.name.as_str()) {
         Some((id, old)) if *old == rule => Some(*id),
         _ => None,
@@ -130,13 +143,20 @@ fn assign_ids<'a>(
     // The id of a rule that goes is free only once its entries are: not in the same plan.
     taken.extend(installed.rules.keys());
     let mut free = (1..room.rules).filter(|id| !taken.contains(id));
-    let mut ids = Ids { all: Vec::new(), new: Vec::new() };
+    let mut ids = Ids {
+        all: Vec::new(),
+        new: Vec::new(),
+    };
     for rule in &desired.rules {
         let id = match kept(rule) {
             Some(id) => id,
             None => {
                 let Some(id) = free.next() else {
-                    bail!("no room for the rule `{}`: there can be {} rules", rule.name, room.rules - 1);
+                    bail!(
+                        "no room for the rule `{}`: there can be {} rules",
+                        rule.name,
+                        room.rules - 1
+                    );
                 };
                 ids.new.push((id, rule));
                 id
@@ -159,11 +179,18 @@ fn assign_targets(
     in_use: &InUse,
     room: Room,
 ) -> Result<Targets> {
-    let known: HashMap<[u8; 4], u32> =
-        installed.targets.iter().map(|(index, target)| (target.address, *index)).collect();
-    let taken = |index: &u32| installed.targets.contains_key(index) || in_use.targets.contains(index);
+    let known: HashMap<[u8; 4], u32> = installed
+        .targets
+        .iter()
+        .map(|(index, target)| (target.address, *index))
+        .collect();
+    let taken =
+        |index: &u32| installed.targets.contains_key(index) || in_use.targets.contains(index);
     let mut free = (0..room.targets).filter(|index| !taken(index));
-    let mut targets = Targets { all: BTreeMap::new(), new: Vec::new() };
+    let mut targets = Targets {
+        all: BTreeMap::new(),
+        new: Vec::new(),
+    };
     for address in desired.rules.iter().flat_map(target_addresses) {
         if targets.all.contains_key(&address) {
             continue;
@@ -172,7 +199,10 @@ fn assign_targets(
             Some(index) => *index,
             None => {
                 let Some(index) = free.next() else {
-                    bail!("no room for the target {address}: there can be {} targets", room.targets);
+                    bail!(
+                        "no room for the target {address}: there can be {} targets",
+                        room.targets
+                    );
                 };
                 targets.new.push((index, address));
                 index
@@ -232,10 +262,12 @@ fn listen_addresses(rule: &Rule, desired: &Desired) -> Vec<Ipv4Addr> {
 }
 
 fn target_addresses(rule: &Rule) -> impl Iterator<Item = Ipv4Addr> + '_ {
-    rule.targets.iter().filter_map(|target| match target.address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    })
+    rule.targets
+        .iter()
+        .filter_map(|target| match target.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
 }
 
 /// A target of which netlink has not been asked yet: the kernel finds the way of its packets.

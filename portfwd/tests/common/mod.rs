@@ -7,7 +7,11 @@ use portfwd_common::{Drop, Pass};
 
 /// Both programs over maps that hold what `setup` says.
 pub fn loaded(setup: &Setup) -> Result<TestRun> {
-    let mut run = TestRun::load(&Load { max_flows: 4096, max_half_open: 4096, verbosity: 0 })?;
+    let mut run = TestRun::load(&Load {
+        max_flows: 4096,
+        max_half_open: 4096,
+        verbosity: 0,
+    })?;
     fill(&mut run.maps, setup)?;
     Ok(run)
 }

@@ -1,0 +1,7 @@
+//! Real connections through a lab of network namespaces, in XDP mode and in TC mode.
+
+mod bytes;
+mod capture;
+mod crash;
+mod setup;
+mod untouched;
