@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::personality::{self, Persona};
+use anyhow::{Context, Result};
 
+use super::btf;
 use super::toolchain::Toolchain;
 use crate::cargo::{Workspace, executable, succeed};
 
@@ -32,7 +32,6 @@ pub fn folder(workspace: &Workspace) -> PathBuf {
 /// Builds the object, and returns its bytes.
 pub fn object(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<u8>> {
     eprintln!("==> building portfwd-ebpf with {}", toolchain.versions);
-    let fixed = FixedAddresses::set();
     let mut build = Command::new(&toolchain.cargo);
     isolate(&mut build);
     build
@@ -47,15 +46,15 @@ pub fn object(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<u8>> {
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &toolchain.linker)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, toolchain)?);
     let linked = executable(&mut build, "portfwd-ebpf")?;
-    drop(fixed);
 
     let stripped = linked.with_extension("stripped");
     let mut strip = Command::new(&toolchain.strip);
     strip.arg("-g").arg(&linked).arg("-o").arg(&stripped);
     succeed(&mut strip)?;
-    let object =
+    let mut object =
         fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
-    verify(&object)?;
+    // Fails where strip has taken the BTF, which describes the maps.
+    btf::sort_forwards(&mut object)?;
     Ok(object)
 }
 
@@ -97,37 +96,4 @@ fn cargo_home() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(home)
         .context("neither CARGO_HOME nor HOME is set")
-}
-
-/// Neither a program nor the BTF that describes the maps may have been lost on the way.
-fn verify(object: &[u8]) -> Result<()> {
-    let parsed = aya_obj::Object::parse(object).context("the linker's output is no eBPF object")?;
-    ensure!(parsed.btf.is_some(), "the object has no BTF");
-    ensure!(!parsed.programs.is_empty(), "the object has no program");
-    Ok(())
-}
-
-/// While this lives, processes that are started have their memory at fixed addresses: LLVM
-/// orders some BTF types by the address of what it made them from, and so differs from run to
-/// run. A container may refuse it; then two builds may differ in that order.
-struct FixedAddresses(Option<Persona>);
-
-impl FixedAddresses {
-    fn set() -> Self {
-        let before = personality::get().ok();
-        let set = before.and_then(|it| personality::set(it | Persona::ADDR_NO_RANDOMIZE).ok());
-        if set.is_none() {
-            eprintln!("==> addresses cannot be fixed here: the order of BTF types may differ");
-        }
-        Self(set)
-    }
-}
-
-impl Drop for FixedAddresses {
-    fn drop(&mut self) {
-        if let Some(before) = self.0 {
-            // It was possible to set, so it is to set back.
-            let _ = personality::set(before);
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask build-ebpf`: the eBPF object that portfwd embeds is committed, so that users need
 //! stable Rust alone; here it is built, and checked against its sources.
 
+mod btf;
 mod build;
 mod debian;
 mod record;
