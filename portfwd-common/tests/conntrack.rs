@@ -38,11 +38,17 @@ fn handshake(tables: &HostTables) {
 
 fn forward(tables: &HostTables, tier: Tier) -> Option<(FlowKey<V4>, Flow<V4>)> {
     let flows = tables.flows(tier);
-    flows.into_iter().find(|(_, flow)| flow.direction() == Direction::ToTarget)
+    flows
+        .into_iter()
+        .find(|(_, flow)| flow.direction() == Direction::ToTarget)
 }
 
 fn state(tables: &HostTables, tier: Tier) -> Vec<State> {
-    tables.flows(tier).iter().map(|(_, flow)| flow.state()).collect()
+    tables
+        .flows(tier)
+        .iter()
+        .map(|(_, flow)| flow.state())
+        .collect()
 }
 
 #[test]
@@ -97,7 +103,15 @@ fn a_connection_that_is_closed_goes_through_netfilters_states() {
         assert_eq!(states[0], states[1], "both entries say the same");
         seen.push(states[0]);
     }
-    assert_eq!(seen, [State::FinWait, State::CloseWait, State::LastAck, State::TimeWait]);
+    assert_eq!(
+        seen,
+        [
+            State::FinWait,
+            State::CloseWait,
+            State::LastAck,
+            State::TimeWait
+        ]
+    );
 }
 
 #[test]
@@ -127,10 +141,16 @@ fn an_idle_flow_expires_and_a_used_one_does_not() {
     send(&tables, target().udp(b"2"));
     for _ in 0..10 {
         tables.advance_ns(29 * SECOND);
-        assert_eq!(send(&tables, target().udp(b"still there")), Verdict::Transmit);
+        assert_eq!(
+            send(&tables, target().udp(b"still there")),
+            Verdict::Transmit
+        );
     }
     tables.advance_ns(40 * SECOND);
-    assert_eq!(send(&tables, target().udp(b"too late")), Verdict::Pass(Pass::NoRule));
+    assert_eq!(
+        send(&tables, target().udp(b"too late")),
+        Verdict::Pass(Pass::NoRule)
+    );
     assert!(tables.flows(Tier::Established).is_empty());
     assert_eq!(send(&tables, client().udp(b"anew")), Verdict::Transmit);
     assert_eq!(state(&tables, Tier::HalfOpen), [State::Unreplied; 2]);
@@ -157,11 +177,17 @@ fn an_expired_flows_port_is_free_again() {
     let tables = HostTables::new(&setup);
     let second = client().from_address(CLIENT_2);
     assert_eq!(send(&tables, client().tcp("S", b"")), Verdict::Transmit);
-    assert_eq!(send(&tables, second.tcp("S", b"")), Verdict::Drop(Drop::NoPort));
+    assert_eq!(
+        send(&tables, second.tcp("S", b"")),
+        Verdict::Drop(Drop::NoPort)
+    );
     tables.advance_ns(20 * SECOND);
     assert_eq!(send(&tables, second.tcp("S", b"")), Verdict::Transmit);
     // The first client's old entry is met, and its port is the other's now.
-    assert_eq!(send(&tables, client().tcp("S", b"")), Verdict::Drop(Drop::NoPort));
+    assert_eq!(
+        send(&tables, client().tcp("S", b"")),
+        Verdict::Drop(Drop::NoPort)
+    );
 }
 
 #[test]
@@ -175,8 +201,10 @@ fn a_half_that_was_evicted_is_rebuilt_by_the_other() {
                 send(&tables, client().tcp("A", b""));
             }
             let flows = tables.flows(tier);
-            let (key, before) =
-                *flows.iter().find(|(_, flow)| flow.direction() == evicted).expect("an entry");
+            let (key, before) = *flows
+                .iter()
+                .find(|(_, flow)| flow.direction() == evicted)
+                .expect("an entry");
             assert!(tables.remove(tier, &key));
             tables.advance_ns(2 * SECOND);
             let frame = match evicted {
@@ -185,10 +213,23 @@ fn a_half_that_was_evicted_is_rebuilt_by_the_other() {
             };
             assert_eq!(send(&tables, frame), Verdict::Transmit);
             let flows = tables.flows(tier);
-            let (_, after) = flows.iter().find(|(other, _)| *other == key).expect("rebuilt");
+            let (_, after) = flows
+                .iter()
+                .find(|(other, _)| *other == key)
+                .expect("rebuilt");
             assert_eq!(
-                (after.new_source, after.new_destination, after.addresses, after.ports),
-                (before.new_source, before.new_destination, before.addresses, before.ports),
+                (
+                    after.new_source,
+                    after.new_destination,
+                    after.addresses,
+                    after.ports
+                ),
+                (
+                    before.new_source,
+                    before.new_destination,
+                    before.addresses,
+                    before.ports
+                ),
                 "{tier:?} {evicted:?}"
             );
             assert_eq!((after.rule, after.target), (before.rule, before.target));
@@ -205,12 +246,17 @@ fn a_flow_whose_reply_key_was_taken_does_not_answer_for_the_other() {
     let tables = HostTables::new(&setup);
     handshake(&tables);
     let flows = tables.flows(Tier::Established);
-    let (reply, _) =
-        *flows.iter().find(|(_, flow)| flow.direction() == Direction::ToClient).expect("reply");
+    let (reply, _) = *flows
+        .iter()
+        .find(|(_, flow)| flow.direction() == Direction::ToClient)
+        .expect("reply");
     assert!(tables.remove(Tier::Established, &reply));
     let second = client().from_address(CLIENT_2);
     assert_eq!(send(&tables, second.tcp("S", b"")), Verdict::Transmit);
     tables.advance_ns(2 * SECOND);
-    assert_eq!(send(&tables, client().tcp("A", b"x")), Verdict::Drop(Drop::NoPort));
+    assert_eq!(
+        send(&tables, client().tcp("A", b"x")),
+        Verdict::Drop(Drop::NoPort)
+    );
     assert!(forward(&tables, Tier::Established).is_none());
 }

@@ -32,6 +32,18 @@ pub const LAB: &[Program] = &[
         name: "curl",
         package: "curl",
     },
+    Program {
+        name: "ping",
+        package: "iputils-ping",
+    },
+    Program {
+        name: "sysctl",
+        package: "procps",
+    },
+    Program {
+        name: "tcpdump",
+        package: "tcpdump",
+    },
 ];
 
 /// The programs of `wanted` that are not installed.

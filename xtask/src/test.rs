@@ -39,16 +39,18 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// The `tests/*.rs` of every crate, by their path in the workspace.
+/// The `tests/*.rs` and `tests/*/main.rs` of every crate, by their path in the workspace.
 fn integration_tests(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for package in list(root)? {
         let Ok(files) = list(&package.join("tests")) else {
             continue;
         };
-        let sources = files
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        let is_test = |path: &PathBuf| {
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            is_source || path.join("main.rs").exists()
+        };
+        let sources = files.into_iter().filter(is_test);
         found.extend(sources.filter_map(|path| path.strip_prefix(root).ok().map(Path::to_owned)));
     }
     found.sort();

@@ -110,3 +110,11 @@ fn the_caret_is_under_the_mistake() {
         "{error}"
     );
 }
+
+#[test]
+fn the_documented_file_is_read_and_says_the_defaults() -> Result<()> {
+    let config = Config::parse(include_str!("../../../docs/portfwd.toml"))?;
+    assert_eq!(config.conntrack.timeouts, Timeouts::default());
+    assert_eq!(config.rules.len(), 1);
+    Ok(())
+}

@@ -148,18 +148,16 @@ impl Maps {
 
     /// Every entry of the rules map.
     pub fn rules(&self) -> Result<Vec<(RuleKey<V4>, Rule<V4>)>> {
-        let entry = |entry: Result<(Key<Abi<RuleKeyData<V4>>>, Abi<Rule<V4>>), MapError>| {
-            let (key, rule) = entry?;
-            Ok((
-                RuleKey {
-                    prefix_len: key.prefix_len(),
-                    data: key.data().0,
-                },
-                rule.0,
-            ))
-        };
-        let entries: Result<_, MapError> = self.rules.iter().map(entry).collect();
-        entries.context("cannot read the rules map")
+        let mut rules = Vec::new();
+        for entry in self.rules.iter() {
+            let (key, rule) = entry.context("cannot read the rules map")?;
+            let key = RuleKey {
+                prefix_len: key.prefix_len(),
+                data: key.data().0,
+            };
+            rules.push((key, rule.0));
+        }
+        Ok(rules)
     }
 
     /// Adds or replaces an entry of the rules map.

@@ -132,7 +132,14 @@ impl Site {
             .lab
             .client()
             .enter(|| TcpStream::connect_timeout(&a, SOON))?;
-        let (server, _) = listener.accept()?;
+        listener.set_nonblocking(true)?;
+        let mut accepted = None;
+        wait_until("the connection to arrive", SOON, || {
+            accepted = listener.accept().ok();
+            accepted.is_some()
+        })?;
+        let (server, _) = accepted.context("it has arrived")?;
+        server.set_nonblocking(false)?;
         for stream in [&client, &server] {
             stream.set_read_timeout(Some(SOON))?;
         }
@@ -142,11 +149,21 @@ impl Site {
 
 /// Both ends of a connection through A.
 pub struct Connection {
-    pub client: TcpStream,
+    client: TcpStream,
     server: TcpStream,
 }
 
 impl Connection {
+    /// The client's end, as the client knows it.
+    pub fn client_address(&self) -> Result<SocketAddr> {
+        Ok(self.client.local_addr()?)
+    }
+
+    /// The client's end, as the target sees it.
+    pub fn seen_by_the_target(&self) -> Result<SocketAddr> {
+        Ok(self.server.peer_addr()?)
+    }
+
     /// Sends a word each way; an error where one does not arrive.
     pub fn talk(&mut self) -> Result<()> {
         pass(&mut self.client, &mut self.server).context("toward the target")?;

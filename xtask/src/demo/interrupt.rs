@@ -25,8 +25,8 @@ pub fn take_down_on_signals() -> Result<()> {
     Ok(())
 }
 
-/// What fails because a signal has taken the lab away is no failure to report: this returns only
-/// where there was no signal.
+/// To be called after a failure: one that comes of a signal taking the lab away is not to be
+/// told. This returns only where there was no signal, for the other thread ends the process.
 pub fn wait_if_interrupted() {
     while INTERRUPTED.load(Ordering::SeqCst) {
         std::thread::park();

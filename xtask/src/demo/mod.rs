@@ -48,13 +48,15 @@ fn show(binary: &Path) -> Result<()> {
     let mut story = Story::default();
     let told = Lab::new().and_then(|lab| {
         let told = steps::tell(&mut story, &lab, binary);
+        if told.is_err() {
+            interrupt::wait_if_interrupted();
+        }
         story.step("Taking the lab down");
         drop(lab);
         story.note("namespaces, processes and temporary files are gone");
         told
     });
     if told.is_err() {
-        // A signal took the lab away; its thread ends this process.
         interrupt::wait_if_interrupted();
     }
     told.context("the demo failed")?;

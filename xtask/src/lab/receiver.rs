@@ -27,7 +27,8 @@ impl Receiver {
             let index = if_nametoindex(nic).with_context(|| format!("there is no {nic}"))?;
             Ok(link(&load()?, index)?)
         });
-        let link = link.with_context(|| format!("cannot make {nic} of {} receive from XDP", host.name()))?;
+        let link =
+            link.with_context(|| format!("cannot make {nic} of {} receive from XDP", host.name()))?;
         Ok(Self { _link: link })
     }
 }
@@ -37,8 +38,15 @@ fn load() -> io::Result<OwnedFd> {
     const XDP_PASS: i32 = 2;
     const BPF_ALU64_MOV_K: u8 = 0xb7;
     const BPF_JMP_EXIT: u8 = 0x95;
-    let instruction = |code, imm| bpf_insn { code, imm, ..empty_instruction() };
-    let program = [instruction(BPF_ALU64_MOV_K, XDP_PASS), instruction(BPF_JMP_EXIT, 0)];
+    let instruction = |code, imm| bpf_insn {
+        code,
+        imm,
+        ..empty_instruction()
+    };
+    let program = [
+        instruction(BPF_ALU64_MOV_K, XDP_PASS),
+        instruction(BPF_JMP_EXIT, 0),
+    ];
     let license = c"Dual MIT/GPL";
     // SAFETY: a C union of integers; all zero bytes are valid.
     let mut attr: bpf_attr = unsafe { zeroed() };
@@ -77,7 +85,12 @@ unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let attr: *mut bpf_attr = attr;
     // SAFETY: the attribute is as large as stated; the rest is the caller's promise.
     let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, command as libc::c_int, attr, size_of::<bpf_attr>())
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_int,
+            attr,
+            size_of::<bpf_attr>(),
+        )
     };
     if fd < 0 {
         return Err(io::Error::last_os_error());

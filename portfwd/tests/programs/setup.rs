@@ -3,21 +3,30 @@
 use anyhow::Result;
 use portfwd::kernel::{Hook, Load, Maps, TestRun, TestRunOutput};
 use portfwd_common::testing::Setup;
-use portfwd_common::{Drop, Pass};
+use portfwd_common::{Drop, Pass, Tier};
 
-/// Both programs over maps that hold what `setup` says.
+/// All programs over maps that hold what `setup` says.
 pub fn loaded(setup: &Setup) -> Result<TestRun> {
     let mut run = TestRun::load(&Load {
         max_flows: 4096,
         max_half_open: 4096,
         verbosity: 0,
     })?;
-    fill(&mut run.maps, setup)?;
+    reset(&mut run.maps, setup)?;
     Ok(run)
 }
 
-/// Fills the maps with what `setup` says; a test run needs no flows cleared, as it has its own.
-fn fill(maps: &mut Maps, setup: &Setup) -> Result<()> {
+/// Makes the maps hold what `setup` says and no flow; the counters go on.
+pub fn reset(maps: &mut Maps, setup: &Setup) -> Result<()> {
+    for tier in [Tier::Established, Tier::HalfOpen] {
+        let keys: Vec<_> = maps.flows(tier).collect::<Result<_, _>>()?;
+        for (key, _) in keys {
+            maps.remove_flow(tier, &key)?;
+        }
+    }
+    for (key, _) in maps.rules()? {
+        maps.remove_rule(&key)?;
+    }
     maps.set_settings(&setup.settings)?;
     for (key, rule) in &setup.rules {
         maps.set_rule(key, rule)?;

@@ -2,12 +2,11 @@
 //!
 //! The same cases run on host bytes in portfwd-common/tests/packet_cases.rs.
 
-mod common;
-
 use anyhow::{Context, Result};
-use common::{loaded, run};
-use portfwd::kernel::{Hook, TestRunOutput};
-use portfwd_common::testing::{Case, Expect, cases};
+use portfwd::kernel::{Hook, TestRun, TestRunOutput};
+use portfwd_common::testing::{Case, Expect, Setup, cases};
+
+use crate::setup::{loaded, reset, run};
 
 /// The shortest frame that the kernel runs a program on: XDP wants an Ethernet header, a socket
 /// buffer in a test run the whole IP header that its Ethernet type announces.
@@ -18,8 +17,8 @@ fn shortest(hook: Hook) -> usize {
     }
 }
 
-fn run_case(case: &Case, hook: Hook) -> Result<()> {
-    let datapath = loaded(&case.setup)?;
+fn run_case(datapath: &mut TestRun, case: &Case, hook: Hook) -> Result<()> {
+    reset(&mut datapath.maps, &case.setup)?;
     for (index, step) in case.steps.iter().enumerate() {
         if step.frame.len() < shortest(hook) {
             continue;
@@ -39,7 +38,7 @@ fn run_case(case: &Case, hook: Hook) -> Result<()> {
         };
         let named = |maps: &portfwd::kernel::Maps| counter.map_or(Ok(0), |slot| maps.counter(slot));
         let before = named(&datapath.maps)?;
-        let (output, counted) = run(&datapath, hook, &step.frame).context(what.clone())?;
+        let (output, counted) = run(datapath, hook, &step.frame).context(what.clone())?;
         assert_eq!(output, expected, "{what}");
         assert_eq!(counted, outcomes, "{what}: outcomes counted");
         let by_name = u64::from(counter.is_some());
@@ -53,14 +52,20 @@ fn run_case(case: &Case, hook: Hook) -> Result<()> {
     Ok(())
 }
 
+fn run_all(hook: Hook) -> Result<()> {
+    let mut datapath = loaded(&Setup::plain())?;
+    let cases = cases();
+    cases
+        .iter()
+        .try_for_each(|case| run_case(&mut datapath, case, hook))
+}
+
 #[test]
 fn on_the_xdp_program() -> Result<()> {
-    cases()
-        .iter()
-        .try_for_each(|case| run_case(case, Hook::Xdp))
+    run_all(Hook::Xdp)
 }
 
 #[test]
 fn on_the_tc_program() -> Result<()> {
-    cases().iter().try_for_each(|case| run_case(case, Hook::Tc))
+    run_all(Hook::Tc)
 }

@@ -1,13 +1,12 @@
 //! 100,000 mutated packets through both programs: each ends in one counted outcome, the kernel's
 //! verdict is one that the programs know, and what is passed or dropped was not touched.
 
-mod common;
-
 use anyhow::Result;
-use common::loaded;
 use portfwd::kernel::{Hook, TestRunOutput};
 use portfwd_common::testing::frames::Path;
 use portfwd_common::testing::{Setup, cases};
+
+use crate::setup::{ended, loaded};
 
 const PACKETS: u32 = 100_000;
 /// The shortest frame that the kernel makes a socket buffer of, for a test run: the whole IP
@@ -59,7 +58,7 @@ fn run(hook: Hook) -> Result<()> {
         .collect();
     seeds.push(Path::from_client(5000, 81).tcp("PA", &[b'x'; 1400]));
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let before = common::ended(&datapath.maps)?;
+    let before = ended(&datapath.maps)?;
     let (mut sent, mut passed, mut dropped) = (0, 0, 0);
     for number in 0..PACKETS {
         let seed = random.below(seeds.len());
@@ -84,7 +83,7 @@ fn run(hook: Hook) -> Result<()> {
             TestRunOutput::Other(action) => panic!("packet {number} gave action {action}"),
         }
     }
-    let ended = common::ended(&datapath.maps)? - before;
+    let ended = ended(&datapath.maps)? - before;
     println!("{hook:?}: {sent} sent, {passed} passed, {dropped} dropped");
     assert_eq!(ended, u64::from(PACKETS), "each packet has one outcome");
     assert!(
