@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portfwd_common::{Protocol, State};
 
 use crate::config::Mode;
-use crate::error::{Exit, report, usage};
+use crate::error::{Exit, Quoted, report, usage};
 use crate::interface;
 use crate::rule::{Rule, Snat, parse_name};
 use crate::show::FlowFilter;
@@ -37,14 +37,31 @@ pub struct Cli {
 /// The exit code to end with.
 pub fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
-        // A value that is refused says itself what is wrong with it, in one line.
         if let (ErrorKind::ValueValidation, Some(reason)) = (error.kind(), error.source()) {
-            return report(&usage(reason.to_string()));
+            return report(&usage(in_one_line(&error, &reason.to_string())));
         }
         // Nothing can be done where not even this can be printed.
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
     })
+}
+
+/// What is wrong with a value, with the value and where it stands unless the reason names it.
+fn in_one_line(error: &clap::Error, reason: &str) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let (value, place) = (
+        text(ContextKind::InvalidValue),
+        text(ContextKind::InvalidArg),
+    );
+    // Our own reasons quote what is wrong; the standard library's do not.
+    if reason.contains('`') {
+        reason.to_owned()
+    } else {
+        format!("{} cannot be {place}: {reason}", Quoted(value))
+    }
 }
 
 /// Flags of every command.

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::{Target, print};
 use crate::cli::Global;
-use crate::daemon::{Instance, Request, ask};
+use crate::daemon::{Instance, Request, ask, remove_socket};
 use crate::error::no_daemon;
 
 /// How long a daemon may take to end.
@@ -39,6 +39,8 @@ pub(super) fn detach(global: &Global) -> Result<()> {
         }
     }
     target.pins.remove_all()?;
+    // A daemon that was killed has left it.
+    remove_socket(&global.state_dir, &target.interface);
     if global.quiet {
         return Ok(());
     }

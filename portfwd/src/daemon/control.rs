@@ -24,6 +24,8 @@ const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients that are served at the same time; others wait in the socket's backlog.
 const MAX_CLIENTS: usize = 32;
+/// One permit for each client that is being served, and one for the next.
+static CLIENTS: Semaphore = Semaphore::const_new(MAX_CLIENTS);
 /// How long a command waits for the daemon: a large reload takes a while.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -111,14 +113,20 @@ pub(super) fn listen(state_dir: &Path, interface: &str) -> Result<UnixListener> 
     Ok(listener)
 }
 
+/// Waits, but not for long, until clients that are being served have their answers.
+pub(super) async fn finish() {
+    let all = u32::try_from(MAX_CLIENTS).unwrap_or(u32::MAX);
+    // A client that takes its time goes without.
+    let _ = timeout(Duration::from_secs(1), CLIENTS.acquire_many(all)).await;
+}
+
 /// Removes the socket.
-pub(super) fn remove(state_dir: &Path, interface: &str) {
+pub fn remove(state_dir: &Path, interface: &str) {
     fs::remove_file(socket_path(state_dir, interface)).ok();
 }
 
 /// Accepts clients and passes on what they ask, until the task is ended.
 pub(super) async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
-    static CLIENTS: Semaphore = Semaphore::const_new(MAX_CLIENTS);
     loop {
         let Ok(permit) = CLIENTS.acquire().await else {
             return;

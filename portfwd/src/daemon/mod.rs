@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-pub use control::{Reply, Request, ask, socket_path};
+pub use control::{Reply, Request, ask, remove as remove_socket, socket_path};
 pub use instance::{Instance, Lock, LockError};
 
 use crate::config::{Config, Mode};
@@ -107,6 +107,7 @@ impl Daemon {
             }
         }
         server.abort();
+        control::finish().await;
         self.end()
     }
 
