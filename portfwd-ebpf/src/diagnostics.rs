@@ -7,28 +7,29 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::{debug, trace};
 use portfwd_common::{Drop, Parsed, V4, Verdict};
 
-/// One log line per reason, so that each carries the reason's name as a constant.
-macro_rules! log_drop {
-    ($ctx:expr, $parsed:expr, $reason:expr, $($variant:ident)+) => {
-        match $reason {
-            $(Drop::$variant => report!($ctx, debug, $parsed, concat!("drop ", stringify!($variant))),)+
-        }
-    };
-}
-
 macro_rules! report {
-    ($ctx:expr, $level:ident, $parsed:expr, $what:expr) => {
+    ($ctx:expr, $level:ident, $parsed:expr, $what:expr, $why:expr) => {
         $level!(
             $ctx,
-            "{:i}:{} > {:i}:{} proto {} flags {}: {}",
+            "{:i}:{} > {:i}:{} proto {} flags {}: {} {}",
             $parsed.key.source,
             u16::from_be_bytes($parsed.key.source_port),
             $parsed.key.destination,
             u16::from_be_bytes($parsed.key.destination_port),
             $parsed.key.protocol,
             $parsed.flags.0,
-            $what
+            $what,
+            $why
         )
+    };
+}
+
+/// One log line per reason, so that each carries the reason's name as a constant.
+macro_rules! report_drop {
+    ($ctx:expr, $parsed:expr, $reason:expr, $($variant:ident)+) => {
+        match $reason {
+            $(Drop::$variant => report!($ctx, debug, $parsed, "drop", const { Drop::$variant.name() }),)+
+        }
     };
 }
 
@@ -36,11 +37,13 @@ macro_rules! report {
 #[inline(never)]
 pub fn log<C: EbpfContext>(ctx: &C, parsed: &Parsed<V4>, verdict: Verdict) {
     match verdict {
-        Verdict::Pass(_) => report!(ctx, trace, parsed, "pass"),
-        Verdict::Transmit => report!(ctx, trace, parsed, "transmit"),
-        Verdict::TransmitVia(_) => report!(ctx, debug, parsed, "transmit, resolving the next hop"),
-        Verdict::HandOver => report!(ctx, debug, parsed, "hand over to TC"),
-        Verdict::Drop(reason) => log_drop!(ctx, parsed, reason,
+        Verdict::Pass(_) => report!(ctx, trace, parsed, "pass", ""),
+        Verdict::Transmit => report!(ctx, trace, parsed, "transmit", ""),
+        Verdict::TransmitVia(_) => {
+            report!(ctx, debug, parsed, "transmit,", "resolving the next hop")
+        }
+        Verdict::HandOver => report!(ctx, debug, parsed, "hand over", "to TC"),
+        Verdict::Drop(reason) => report_drop!(ctx, parsed, reason,
             TtlExceeded Fragment Malformed BadChecksum InvalidFlags NoFlow NoPort NoRoute
             TableFull FlowRace FlowLost StoreFailed),
     }

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod capture;
+mod changes;
 mod crash;
 mod setup;
 mod untouched;
