@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use xtask::lab::{Lab, Process, Signal, wait_until};
+use xtask::lab::{Lab, LabOptions, Process, Signal, wait_until};
 
 /// The modes that every sentence about traffic is tested in.
 pub const MODES: [&str; 2] = ["native", "tc"];
@@ -30,7 +30,12 @@ pub struct Setup {
 impl Setup {
     /// The servers listen on port 80 of B and B2.
     pub fn new() -> Result<Self> {
-        let lab = Lab::new()?;
+        Self::with(LabOptions::default())
+    }
+
+    /// The same in a lab with other links.
+    pub fn with(options: LabOptions) -> Result<Self> {
+        let lab = Lab::with(options)?;
         let www = lab.dir().join("www");
         fs::create_dir(&www)?;
         for host in [lab.b(), lab.b2()] {

@@ -21,11 +21,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Puts one on `nic` of `host`.
-    pub(super) fn attach(host: &Host, nic: &str) -> Result<Self> {
+    /// Puts one on `nic` of `host`, whose MTU is `mtu`.
+    pub(super) fn attach(host: &Host, nic: &str, mtu: u32) -> Result<Self> {
         let link = host.enter(|| -> Result<OwnedFd> {
             let index = if_nametoindex(nic).with_context(|| format!("there is no {nic}"))?;
-            Ok(link(&load()?, index)?)
+            Ok(link(&load(mtu)?, index)?)
         });
         let link =
             link.with_context(|| format!("cannot make {nic} of {} receive from XDP", host.name()))?;
@@ -34,7 +34,10 @@ impl Receiver {
 }
 
 /// `return XDP_PASS;`
-fn load() -> io::Result<OwnedFd> {
+fn load(mtu: u32) -> io::Result<OwnedFd> {
+    /// A frame up to here fits one page beside the kernel's own needs.
+    const ONE_BUFFER: u32 = 3000;
+    const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
     const XDP_PASS: i32 = 2;
     const BPF_ALU64_MOV_K: u8 = 0xb7;
     const BPF_JMP_EXIT: u8 = 0x95;
@@ -56,6 +59,9 @@ fn load() -> io::Result<OwnedFd> {
         attr.__bindgen_anon_3.insn_cnt = program.len() as u32;
         attr.__bindgen_anon_3.insns = program.as_ptr() as u64;
         attr.__bindgen_anon_3.license = license.as_ptr() as u64;
+        if mtu > ONE_BUFFER {
+            attr.__bindgen_anon_3.prog_flags = BPF_F_XDP_HAS_FRAGS;
+        }
         bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)
     }
 }

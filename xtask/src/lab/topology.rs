@@ -91,7 +91,7 @@ pub(super) fn build(
     set_offloads(&hosts, options)?;
     // With offloads only TC is tested, and an XDP program would turn A's segmentation off.
     if !options.offloads {
-        hosts._receiver = Some(Receiver::attach(&hosts.switch, "a")?);
+        hosts._receiver = Some(Receiver::attach(&hosts.switch, "a", options.mtu)?);
     }
     for host in hosts.all() {
         wait_for_links(host)?;
