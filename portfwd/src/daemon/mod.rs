@@ -70,6 +70,8 @@ pub struct Daemon {
     /// Held until the end: no second daemon serves this interface.
     lock: Lock,
     ticks: u32,
+    /// What went wrong last while following the network; empty if nothing did.
+    last_failure: String,
 }
 
 impl Daemon {
@@ -100,7 +102,7 @@ impl Daemon {
                 }
                 () = self.netlink.changed() => {
                     tokio::time::sleep(SETTLE).await;
-                    self.log_failure("following a change of the network", Self::follow_network).await;
+                    self.log_failure("following the network", Self::follow_network).await;
                 }
                 _ = tick.tick() => self.on_tick().await,
                 () = show(&mut diagnostics) => {}
@@ -211,7 +213,7 @@ impl Daemon {
 
     async fn on_tick(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        self.log_failure("following the next hops", Self::follow_network)
+        self.log_failure("following the network", Self::follow_network)
             .await;
         let unused = self.installed.rules.values().any(|rule| rule.retired)
             || self.installed.targets.len() > self.desired.rules.len();
@@ -224,8 +226,18 @@ impl Daemon {
     }
 
     async fn log_failure(&mut self, what: &str, step: impl AsyncFnOnce(&mut Self) -> Result<()>) {
-        if let Err(error) = step(self).await {
-            tracing::warn!("{what}: {error:#}");
+        let failure = match step(self).await {
+            Ok(()) => String::new(),
+            Err(error) => format!("{what}: {error:#}"),
+        };
+        // Said once, not every second for as long as it lasts.
+        if failure != self.last_failure {
+            if failure.is_empty() {
+                tracing::info!("recovered");
+            } else {
+                tracing::warn!("{failure}");
+            }
+            self.last_failure = failure;
         }
     }
 

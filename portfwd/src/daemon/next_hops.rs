@@ -36,7 +36,13 @@ impl Daemon {
                 interface.mac
             );
         }
+        let created_anew = interface.index != self.interface.index;
         self.interface = interface;
+        if created_anew {
+            self.datapath
+                .attach(&self.options.interface, self.options.mode)?;
+            tracing::info!("{} is there again: attached to it", self.options.interface);
+        }
         if addresses_changed {
             let addresses = self.interface.addresses.clone();
             self.apply(Desired {

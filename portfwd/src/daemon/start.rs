@@ -42,6 +42,11 @@ impl Daemon {
         let netlink = Netlink::connect()?;
         let interface = netlink.interface(&options.interface).await?;
         let mut lock = Lock::take(&options.state_dir, &options.interface)?;
+        lock.describe(Instance {
+            pid: std::process::id(),
+            mode: "starting".to_owned(),
+            ..Instance::default()
+        })?;
         let pins = Pins::new(&options.pin_dir, &options.interface);
         refuse_other_xdp(&interface, &pins, options.mode)?;
         let config = options.config.as_ref().map(|(_, config)| config);
@@ -64,7 +69,6 @@ impl Daemon {
             Ok(installed) => installed,
             Err(error) => return Err(undo(datapath, error)),
         };
-        lock.describe(Instance::default())?;
         let mut daemon = Self {
             settings,
             datapath,
@@ -74,6 +78,7 @@ impl Daemon {
             interface,
             lock,
             ticks: 0,
+            last_failure: String::new(),
             options,
         };
         match daemon.bring_up().await {
@@ -160,7 +165,14 @@ fn default_ports() -> Result<[PortRange; 2]> {
     let (Some(Ok(first)), Some(Ok(last))) = (numbers.next(), numbers.next()) else {
         bail!("{FILE} says `{}`, not two ports", text.trim());
     };
-    Ok(ports_beside(first, last))
+    let ports = ports_beside(first, last);
+    if ports.iter().all(|range| range.size() == 0) {
+        bail!(
+            "the host's own connections may use every port ({FILE} says {first} {last}): \
+             leave some to portfwd there, or name some in [snat] ports"
+        );
+    }
+    Ok(ports)
 }
 
 /// The unprivileged ports below `first` and above `last`.

@@ -1,5 +1,6 @@
 //! One interface's datapath from load to removal.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya_log::EbpfLogger;
+use nix::fcntl::Flock;
 
 use super::attach::{self, Attached, ProgramUse};
 use super::bpffs::ensure_bpffs;
@@ -24,6 +26,8 @@ pub struct Datapath {
     pins: Pins,
     object: Ebpf,
     adopted: bool,
+    /// Nobody else's state dir makes a second daemon of these maps.
+    _lock: Flock<File>,
 }
 
 impl Datapath {
@@ -34,6 +38,8 @@ impl Datapath {
     /// Where there is no BPF file system, pins do not fit this version, or the kernel refuses.
     pub fn load(pins: Pins, pin_dir: &Path, load: &Load) -> Result<Self> {
         ensure_bpffs(pin_dir)?;
+        ensure_bpffs(pins.interface_folder())?;
+        let lock = pins.lock()?;
         pins.refuse_other_versions()?;
         pins.remove_if_incomplete()?;
         let adopted = pins.exist();
@@ -48,6 +54,7 @@ impl Datapath {
                 pins,
                 object,
                 adopted,
+                _lock: lock,
             }),
             Err(error) => {
                 if !adopted {

@@ -1,14 +1,24 @@
 //! Where an instance's maps and links are pinned:
 //! `<pin dir>/<interface>/v<ABI version>/{<map>…, xdp_link, tc_link}`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use portfwd_common::ABI_VERSION;
+use thiserror::Error;
 
 use super::maps::MAPS;
+
+/// Another process uses the pins.
+#[derive(Debug, Error)]
+#[error(
+    "another portfwd, with another --state-dir, uses {0}: stop it first, or choose another --pin-dir"
+)]
+pub struct PinsInUse(PathBuf);
 
 /// The pin folder of one interface.
 #[derive(Clone, Debug)]
@@ -35,6 +45,11 @@ impl Pins {
         &self.folder
     }
 
+    /// The folder of all versions of this interface.
+    pub(super) fn interface_folder(&self) -> &Path {
+        &self.interface_folder
+    }
+
     /// Where the XDP link is pinned.
     #[must_use]
     pub fn xdp_link(&self) -> PathBuf {
@@ -45,6 +60,23 @@ impl Pins {
     #[must_use]
     pub fn tc_link(&self) -> PathBuf {
         self.folder.join("tc_link")
+    }
+
+    /// Keeps the pins for this process, as long as the value lives.
+    ///
+    /// # Errors
+    /// [`PinsInUse`] where another process has them.
+    pub(super) fn lock(&self) -> Result<Flock<File>> {
+        let folder = &self.interface_folder;
+        let file =
+            File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(lock),
+            Err((_, Errno::EWOULDBLOCK)) => Err(PinsInUse(folder.clone()).into()),
+            Err((_, errno)) => {
+                Err(errno).with_context(|| format!("cannot lock {}", folder.display()))
+            }
+        }
     }
 
     /// Whether an earlier run of this ABI version left anything.
@@ -83,12 +115,7 @@ impl Pins {
     /// Where a pin cannot be removed.
     pub fn remove_all(&self) -> Result<()> {
         for version in self.versions()? {
-            let mut pins = entries(&version)?;
-            pins.sort_by_key(|pin| !pin.to_string_lossy().ends_with("_link"));
-            for pin in pins {
-                remove(fs::remove_file(&pin), &pin)?;
-            }
-            remove(fs::remove_dir(&version), &version)?;
+            remove_version(&version)?;
         }
         remove(
             fs::remove_dir(&self.interface_folder),
@@ -121,7 +148,7 @@ impl Pins {
         let complete = MAPS.iter().all(|map| self.folder.join(map.name).exists());
         let linked = self.xdp_link().exists() || self.tc_link().exists();
         if self.exist() && !complete && !linked {
-            self.remove_all()?;
+            remove_version(&self.folder)?;
         }
         Ok(())
     }
@@ -138,6 +165,15 @@ pub fn interfaces(pin_dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+fn remove_version(folder: &Path) -> Result<()> {
+    let mut pins = entries(folder)?;
+    pins.sort_by_key(|pin| !pin.to_string_lossy().ends_with("_link"));
+    for pin in pins {
+        remove(fs::remove_file(&pin), &pin)?;
+    }
+    remove(fs::remove_dir(folder), folder)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -82,6 +82,10 @@ fn a_second_instance_on_the_same_interface() -> Result<()> {
         let outcome = site.portfwd(&["run", "-i", "eth0", "--mode", mode, other])?;
         outcome.refuses(1, &["eth0", &daemon.id().to_string()])?;
     }
+    // The same maps under another state dir are the same instance.
+    let elsewhere = site.lab.dir().join("elsewhere").display().to_string();
+    site.portfwd(&["run", "-i", "eth0", "--state-dir", &elsewhere, RULE])?
+        .refuses(1, &["portfwd/eth0", "--state-dir"])?;
     let after = site.json(&["status", "--json"])?;
     assert_eq!(before["programs"], after["programs"]);
     assert_eq!(after["daemon_pid"], daemon.id());

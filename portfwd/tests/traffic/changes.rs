@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::setup::{MODES, Setup, TO_B2, until};
+use crate::setup::{MODES, Setup, TO_B, TO_B2, until};
 
 #[test]
 fn a_rule_without_an_address_follows_those_of_the_interface() -> Result<()> {
@@ -83,4 +83,39 @@ fn a_route_that_goes_and_comes_is_followed_and_drops_are_named() -> Result<()> {
         setup.stop(&daemon)?;
     }
     Ok(())
+}
+
+#[test]
+fn an_interface_that_is_created_again_is_taken_up_again() -> Result<()> {
+    let setup = Setup::new()?;
+    setup.file("index.html", 100)?;
+    // In TC mode, which needs nothing of the new veth's other end.
+    let daemon = setup.run(&["--mode", "tc", TO_B])?;
+    setup.fetch(81, "index.html")?;
+    let lab = &setup.lab;
+    lab.a().run("ip", ["link", "del", "dev", "eth0"])?;
+    until("the daemon to notice", || {
+        Ok(daemon.stderr().contains("there is no interface"))
+    })?;
+    let pair = ["link", "add", "eth0", "type", "veth", "peer", "name", "a"];
+    lab.a().run(
+        "ip",
+        [&pair[..], &["netns", lab.switch().namespace()]].concat(),
+    )?;
+    lab.switch()
+        .run("ip", ["link", "set", "dev", "a", "master", "br0", "up"])?;
+    lab.a()
+        .run("ip", ["address", "add", "192.168.1.34/24", "dev", "eth0"])?;
+    lab.a().run("ip", ["link", "set", "dev", "eth0", "up"])?;
+    lab.a()
+        .run("ip", ["route", "add", "default", "via", "192.168.1.1"])?;
+    // It has another MAC address, of which the neighbours learn in their own time.
+    for host in [lab.client(), lab.b()] {
+        host.run("ip", ["neigh", "flush", "dev", "eth0"])?;
+    }
+    until("the daemon to be back", || {
+        Ok(daemon.stderr().contains("is there again"))
+    })?;
+    setup.fetch(81, "index.html")?;
+    setup.stop(&daemon)
 }
