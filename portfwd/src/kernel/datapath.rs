@@ -12,9 +12,10 @@ use nix::fcntl::Flock;
 
 use super::attach::{self, Attached, ProgramUse};
 use super::bpffs::ensure_bpffs;
-use super::maps::{Maps, check_shapes};
+use super::maps::Maps;
 pub use super::object::Load;
 use super::pins::Pins;
+use super::shapes::check_shapes;
 use crate::config::Mode;
 
 /// The programs and maps of one interface.

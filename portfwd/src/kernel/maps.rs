@@ -4,18 +4,16 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{
-    Array, HashMap, IterableMap, Map, MapData, MapError, MapInfo, MapType, PerCpuArray,
-    PerCpuValues,
-};
+use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use portfwd_common::{
     Flow, FlowKey, Rule, RuleCounters, RuleInfo, RuleKey, RuleKeyData, Settings, Target, Tier, V4,
 };
 
 use super::dump::Entries;
+use super::shapes::{MAPS, MapUse, check_shapes};
 
 /// A type of the map ABI as aya wants it.
 #[derive(Clone, Copy)]
@@ -24,61 +22,6 @@ pub(super) struct Abi<T>(T);
 
 // SAFETY: bytemuck's Pod promises more than aya's: no padding, any bit pattern.
 unsafe impl<T: bytemuck::Pod> aya::Pod for Abi<T> {}
-
-/// What a map must look like to be ours.
-#[derive(Clone, Copy, Debug)]
-pub struct MapShape {
-    /// Its name, in the object and in the pin folder.
-    pub name: &'static str,
-    /// What it holds, in a few words.
-    pub holds: &'static str,
-    map_type: MapType,
-    key_size: usize,
-    value_size: usize,
-}
-
-const fn shape<K, V>(name: &'static str, holds: &'static str, map_type: MapType) -> MapShape {
-    MapShape {
-        name,
-        holds,
-        map_type,
-        key_size: size_of::<K>(),
-        value_size: size_of::<V>(),
-    }
-}
-
-/// Every map, in the order in which users see them.
-pub const MAPS: [MapShape; 8] = [
-    shape::<u32, Settings>(
-        "settings",
-        "interface, timeouts, source ports",
-        MapType::Array,
-    ),
-    shape::<RuleKey<V4>, Rule<V4>>("rules_v4", "listen addresses", MapType::LpmTrie),
-    shape::<u32, Target<V4>>("targets_v4", "targets and next hops", MapType::Array),
-    shape::<FlowKey<V4>, Flow<V4>>("flows_v4", "established flows", MapType::LruHash),
-    shape::<FlowKey<V4>, Flow<V4>>("half_open_v4", "half-open flows", MapType::LruHash),
-    shape::<u32, RuleInfo>("rule_info", "rules as written", MapType::Hash),
-    shape::<u32, RuleCounters>("rule_counters", "traffic by rule", MapType::PerCpuArray),
-    shape::<u32, u64>(
-        "counters",
-        "packets by outcome, events",
-        MapType::PerCpuArray,
-    ),
-];
-
-/// How a map is used, as the kernel says.
-#[derive(Clone, Debug)]
-pub struct MapUse {
-    /// The map.
-    pub shape: MapShape,
-    /// The kernel's name of its type.
-    pub type_name: &'static str,
-    /// How many entries it may have.
-    pub max_entries: u32,
-    /// Bytes of kernel memory, where the kernel tells.
-    pub memory: Option<u64>,
-}
 
 type FlowMap = HashMap<MapData, Abi<FlowKey<V4>>, Abi<Flow<V4>>>;
 
@@ -315,7 +258,7 @@ impl Maps {
                 let info = map.info()?;
                 Ok(MapUse {
                     shape: *shape,
-                    type_name: type_name(shape.map_type),
+                    type_name: shape.type_name(),
                     max_entries: info.max_entries(),
                     memory: memory(map.fd().as_fd()),
                 })
@@ -345,30 +288,6 @@ impl Maps {
     }
 }
 
-/// Refuses pins that this build would misread: the programs and this process trust the sizes.
-///
-/// # Errors
-/// Names the map that differs, or the first that is missing.
-pub(super) fn check_shapes(folder: &Path) -> Result<()> {
-    for shape in &MAPS {
-        let path = folder.join(shape.name);
-        let info = MapInfo::from_pin(&path)
-            .with_context(|| format!("cannot open the map {}", path.display()))?;
-        let fits = info
-            .map_type()
-            .is_ok_and(|map_type| map_type == shape.map_type)
-            && info.key_size() as usize == shape.key_size
-            && info.value_size() as usize == shape.value_size;
-        ensure!(
-            fits,
-            "the map {} is not what this version of portfwd expects: \
-             `portfwd detach` removes it (and ends its flows)",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
 fn is_absent(error: &MapError) -> bool {
     match error {
         MapError::KeyNotFound => true,
@@ -391,15 +310,4 @@ fn memory(map: BorrowedFd<'_>) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("memlock:"))?;
     line.trim().parse().ok()
-}
-
-fn type_name(map_type: MapType) -> &'static str {
-    match map_type {
-        MapType::Array => "array",
-        MapType::PerCpuArray => "percpu_array",
-        MapType::Hash => "hash",
-        MapType::LruHash => "lru_hash",
-        MapType::LpmTrie => "lpm_trie",
-        _ => "other",
-    }
 }

@@ -8,6 +8,7 @@ mod dump;
 mod maps;
 mod object;
 mod pins;
+mod shapes;
 mod syscall;
 mod test_run;
 
@@ -15,7 +16,8 @@ pub use attach::{AttachError, Attached, ProgramUse};
 pub use bpffs::ensure_bpffs;
 pub use datapath::{Datapath, Diagnostics, Load, count_runs};
 pub use dump::Entries;
-pub use maps::{MAPS, MapShape, MapUse, Maps};
+pub use maps::Maps;
 pub use pins::{Pins, interfaces};
+pub use shapes::{MAPS, MapShape, MapUse};
 pub use syscall::RunStats;
 pub use test_run::{Hook, TestRun, TestRunOutput};

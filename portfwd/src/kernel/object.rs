@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use aya::{Ebpf, EbpfLoader};
 
-use super::maps::MAPS;
 use super::pins::Pins;
+use super::shapes::MAPS;
 
 /// The object that `cargo xtask build-ebpf` wrote and that is committed.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/portfwd.bpf.o");

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use portfwd_common::ABI_VERSION;
 use thiserror::Error;
 
-use super::maps::MAPS;
+use super::shapes::MAPS;
 
 /// Another process uses the pins.
 #[derive(Debug, Error)]
