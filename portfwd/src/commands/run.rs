@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::cli::{Global, Run};
 use crate::config::{Config, Mode};
-use crate::daemon::{Daemon, Options};
+use crate::daemon::{Daemon, Options, Signals};
 use crate::error::usage;
 use crate::rule::{self, Rule};
 
@@ -15,7 +15,10 @@ pub(super) fn run(global: &Global, run: Run) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(async { Daemon::start(options).await?.serve().await })
+    runtime.block_on(async {
+        let signals = Signals::new()?;
+        Daemon::start(options).await?.serve(signals).await
+    })
 }
 
 /// What is known before anything is opened; every mistake in it is a mistake of usage.

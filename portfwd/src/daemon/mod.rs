@@ -8,6 +8,7 @@ mod next_hops;
 mod reload;
 mod start;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub use instance::{Instance, Lock, LockError};
 
 use crate::config::{Config, Mode};
 use crate::kernel::{Datapath, Diagnostics};
-use crate::net::{Interface, Netlink};
+use crate::net::{Interface, Netlink, Route};
 use crate::rule::Rule;
 use crate::state::{Desired, InUse, Installed, Room, apply, plan};
 use control::Call;
@@ -70,6 +71,8 @@ pub struct Daemon {
     /// Held until the end: no second daemon serves this interface.
     lock: Lock,
     ticks: u32,
+    /// The ways to the targets, by slot; asked for anew when netlink reports a change.
+    routes: BTreeMap<u32, Route>,
     /// What went wrong last while following the network; empty if nothing did.
     last_failure: String,
 }
@@ -80,11 +83,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the socket cannot be served, or the end cannot be tidied up.
-    pub async fn serve(mut self) -> Result<()> {
+    pub async fn serve(mut self, mut signals: Signals) -> Result<()> {
         let (calls, mut next_call) = mpsc::channel(16);
         let socket = control::listen(&self.options.state_dir, &self.options.interface)?;
         let server = tokio::spawn(control::serve(socket, calls));
-        let mut signals = Signals::new()?;
         let mut diagnostics = self.diagnostics()?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,6 +104,7 @@ impl Daemon {
                 }
                 () = self.netlink.changed() => {
                     tokio::time::sleep(SETTLE).await;
+                    self.routes.clear();
                     self.log_failure("following the network", Self::follow_network).await;
                 }
                 _ = tick.tick() => self.on_tick().await,
@@ -207,12 +210,17 @@ impl Daemon {
         let changes = plan(&self.installed, &desired, &in_use, room, now_s())?;
         apply(&mut self.datapath.maps, &self.installed, &changes)?;
         self.installed = Installed::read(&self.datapath.maps)?;
+        self.routes.clear();
         self.desired = desired;
         Ok(())
     }
 
     async fn on_tick(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(TICKS_PER_CLEANUP) {
+            // Some changes have no message, such as those of routing rules.
+            self.routes.clear();
+        }
         self.log_failure("following the network", Self::follow_network)
             .await;
         let unused = self.installed.rules.values().any(|rule| rule.retired)
@@ -270,14 +278,20 @@ async fn show(diagnostics: &mut Option<AsyncFd<Diagnostics>>) {
     }
 }
 
-struct Signals {
+/// The signals that the daemon reacts to. Made before the start, so that one that comes in the
+/// middle of it is not lost and ends in an orderly end.
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    /// Catches them from now on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Where they cannot be caught.
+    pub fn new() -> Result<Self> {
         let on = |kind| signal(kind).context("cannot catch signals");
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,

@@ -53,14 +53,18 @@ impl Daemon {
         Ok(())
     }
 
-    /// Asks for every target's route and neighbour, and writes what has changed.
+    /// Asks for the neighbours, and for the routes that are not known, and writes what changed.
     pub(super) async fn follow_next_hops(&mut self) -> Result<()> {
         let index = self.interface.index;
         let neighbours = self.netlink.neighbours(index).await?;
         let mut to_probe = BTreeSet::new();
         for (slot, known) in &mut self.installed.targets {
             let address = Ipv4Addr::from(known.address);
-            let route = self.netlink.route(index, address).await?;
+            let route = match self.routes.get(slot) {
+                Some(route) => *route,
+                None => self.netlink.route(index, address).await?,
+            };
+            self.routes.insert(*slot, route);
             let hop = NextHop::new(address, route, &neighbours);
             if hop.target != *known {
                 self.datapath.maps.set_target(*slot, &hop.target)?;

@@ -78,6 +78,7 @@ impl Daemon {
             interface,
             lock,
             ticks: 0,
+            routes: std::collections::BTreeMap::new(),
             last_failure: String::new(),
             options,
         };
