@@ -14,8 +14,9 @@ const BOUND: Duration = Duration::from_secs(10);
 
 /// Sends a line from one host to the other over TCP; the peer's address as the server saw it.
 fn talk(from: &Host, to: &Host) -> Result<Ipv4Addr> {
-    let listener = to.enter(|| TcpListener::bind((to.address(), 7)))?;
-    let address = SocketAddr::from((to.address(), 7));
+    // A port of the kernel's choice: a fixed one may still be taken by the pair before.
+    let listener = to.enter(|| TcpListener::bind((to.address(), 0)))?;
+    let address = listener.local_addr()?;
     let mut client = from.enter(|| TcpStream::connect_timeout(&address, BOUND))?;
     let (mut server, peer) = listener.accept()?;
     client.write_all(b"over the wire")?;
