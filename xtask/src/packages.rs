@@ -86,6 +86,7 @@ pub fn ask(consent: Consent, packages: &[&str], otherwise: &str) -> Result<()> {
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
         }
+        bail!("nothing was installed; to do it by hand: {line}");
     }
     bail!("{otherwise}\nOn Debian: {line}\n(the flag --install, or CI=true, does it)")
 }

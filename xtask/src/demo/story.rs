@@ -41,14 +41,17 @@ impl Story {
         }
     }
 
-    /// Runs a command, shows it with all that it prints, and returns that.
+    /// Runs a command, shows it with what it prints, and returns that. What a successful one
+    /// says on stderr is left out: ip(8) complains there of other labs' namespaces.
     pub fn run(&self, host: &Host, mut command: Command) -> Result<Output> {
         self.typed(host, &command);
         let output = command
             .output()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         self.printed(&String::from_utf8_lossy(&output.stdout));
-        self.printed(&String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            self.printed(&String::from_utf8_lossy(&output.stderr));
+        }
         Ok(output)
     }
 
