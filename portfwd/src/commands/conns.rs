@@ -2,8 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use anyhow::{Context, Result};
-use portfwd_common::{Direction, Tier};
+use anyhow::Result;
 
 use super::{Target, monotonic_ns, print};
 use crate::cli::{Conns, ConnsAction, ConnsOutput, Global};
@@ -11,7 +10,7 @@ use crate::kernel::Maps;
 use crate::show::{
     FlowFilter, FlowView, SCHEMA, flow_view, write_conntrack, write_flow_json, write_flow_table,
 };
-use crate::state::Installed;
+use crate::state::{names, read_rules};
 
 /// `conns list` and `conns count`
 pub(super) fn conns(global: &Global, conns: &Conns) -> Result<()> {
@@ -69,20 +68,17 @@ pub(super) fn each_flow(
     filter: &FlowFilter,
     mut visit: impl FnMut(&FlowView) -> io::Result<()>,
 ) -> Result<()> {
-    let names = Installed::read(maps)?.names();
+    let names = names(&read_rules(maps)?);
     let now_ns = monotonic_ns();
-    for tier in [Tier::Established, Tier::HalfOpen] {
-        for entry in maps.flows(tier) {
-            let (key, flow) = entry.context("cannot read the flows")?;
-            if flow.direction() != Direction::ToTarget || flow.has_expired(now_ns) {
-                continue;
-            }
-            let reply = maps.flow(tier, &flow.other_key(key.protocol))?;
-            let view = flow_view(&key, &flow, reply.as_ref(), tier, &names, now_ns);
-            if filter.matches(&view) {
-                visit(&view)?;
-            }
+    maps.each_flow(|tier, key, flow| {
+        if flow.has_expired(now_ns) {
+            return Ok(());
         }
-    }
-    Ok(())
+        let reply = maps.flow(tier, &flow.other_key(key.protocol))?;
+        let view = flow_view(key, flow, reply.as_ref(), tier, &names, now_ns);
+        if filter.matches(&view) {
+            visit(&view)?;
+        }
+        Ok(())
+    })
 }

@@ -15,7 +15,7 @@ use super::{Target, print};
 use crate::cli::Global;
 use crate::kernel::{MAPS, Maps};
 use crate::show::{MapView, SCHEMA, maps_json, maps_table};
-use crate::state::{Installed, read_rule};
+use crate::state::{read_rule, read_rules};
 
 /// `maps`
 pub(super) fn overview(global: &Global) -> Result<()> {
@@ -150,7 +150,7 @@ fn dump(maps: &Maps, name: &str, visit: &mut Visit<'_>) -> Result<()> {
             visit_pod(visit, (&id, id.to_string()), (&info, text))
         }),
         "rule_counters" => {
-            let ids = Installed::read(maps)?.rules.into_keys();
+            let ids = read_rules(maps)?.into_keys();
             std::iter::once(0).chain(ids).try_for_each(|id| {
                 let counters = maps.rule_counters(id)?;
                 visit_pod(visit, (&id, id.to_string()), (&counters, plain(&counters)))

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use portfwd_common::{Direction, NextHopState, Tier};
+use anyhow::Result;
+use portfwd_common::NextHopState;
 
 use super::{Target, monotonic_ns, print};
 use crate::cli::Global;
@@ -13,7 +13,7 @@ use crate::daemon::Instance;
 use crate::kernel::{Attached, Datapath, Maps};
 use crate::rule::{Rule, TargetSpec};
 use crate::show::{AttachedProgram, RuleView, StatusView, TargetView, list_json, list_table};
-use crate::state::Installed;
+use crate::state::{Installed, read_rules};
 
 /// `list`
 pub(super) fn list(global: &Global) -> Result<()> {
@@ -87,14 +87,12 @@ fn target_view(installed: &Installed, rule: &Rule, target: &TargetSpec) -> Targe
 fn active_flows(maps: &Maps) -> Result<HashMap<u32, u64>> {
     let now_ns = monotonic_ns();
     let mut active = HashMap::new();
-    for tier in [Tier::Established, Tier::HalfOpen] {
-        for entry in maps.flows(tier) {
-            let (_, flow) = entry.context("cannot read the flows")?;
-            if flow.direction() == Direction::ToTarget && !flow.has_expired(now_ns) {
-                *active.entry(flow.rule).or_default() += 1;
-            }
+    maps.each_flow(|_, _, flow| {
+        if !flow.has_expired(now_ns) {
+            *active.entry(flow.rule).or_default() += 1;
         }
-    }
+        Ok(())
+    })?;
     Ok(active)
 }
 
@@ -130,7 +128,10 @@ pub(super) fn status(global: &Global) -> Result<()> {
         config: instance.and_then(|instance| instance.config),
         since_s: settings.started_at_s,
         uptime_s: now.saturating_sub(settings.started_at_s),
-        rules: Installed::read(&maps)?.active().count() as u64,
+        rules: read_rules(&maps)?
+            .values()
+            .filter(|rule| !rule.retired)
+            .count() as u64,
         flows_active: active_flows(&maps)?.values().sum(),
     };
     if global.json {

@@ -6,7 +6,7 @@ use crate::cli::{Global, Run};
 use crate::config::{Config, Mode};
 use crate::daemon::{Daemon, Options, Signals};
 use crate::error::usage;
-use crate::rule::{self, Rule};
+use crate::rule::Rule;
 
 /// Forwards until the end of the process.
 pub(super) fn run(global: &Global, run: Run) -> Result<()> {
@@ -51,14 +51,7 @@ fn options(global: &Global, run: Run) -> Result<Options> {
     if rules.is_empty() && config.is_none() {
         tracing::warn!("no rule yet: add one with `portfwd add RULE`");
     }
-    let mut all = rules.clone();
-    all.extend(
-        configured
-            .iter()
-            .flat_map(|config| config.rules.iter().cloned()),
-    );
-    rule::name_and_check(all).map_err(|error| usage(error.to_string()))?;
-    Ok(Options {
+    let options = Options {
         mode: run
             .mode
             .or(configured.and_then(|config| config.mode))
@@ -70,5 +63,10 @@ fn options(global: &Global, run: Run) -> Result<Options> {
         verbosity: global.verbose,
         state_dir: global.state_dir.clone(),
         pin_dir: global.pin_dir.clone(),
-    })
+    };
+    let configured = options.config.as_ref().map(|(_, config)| config);
+    options
+        .rules_with(configured)
+        .map_err(|error| usage(error.to_string()))?;
+    Ok(options)
 }

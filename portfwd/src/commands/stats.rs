@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use portfwd_common::{Direction, Drop, Event, Pass, Tier};
+use anyhow::Result;
+use portfwd_common::{Drop, Event, Pass, Tier};
 
 use super::{Target, monotonic_ns, print};
 use crate::cli::Global;
@@ -89,17 +89,20 @@ fn packets(maps: &Maps) -> Result<PacketCounts> {
 fn flows(maps: &Maps) -> Result<FlowCounts> {
     let event = |event: Event| maps.counter(event.counter());
     let now_ns = monotonic_ns();
-    let mut present = [0u64; 2];
-    let mut active = [0u64; 2];
-    for (index, tier) in [Tier::Established, Tier::HalfOpen].into_iter().enumerate() {
-        for entry in maps.flows(tier) {
-            let (_, flow) = entry.context("cannot read the flows")?;
-            if flow.direction() == Direction::ToTarget {
-                present[index] += 1;
-                active[index] += u64::from(!flow.has_expired(now_ns));
+    let (mut established_present, mut half_open_present) = (0u64, 0u64);
+    let (mut active, mut half_open) = (0u64, 0u64);
+    maps.each_flow(|tier, _, flow| {
+        let is_active = u64::from(!flow.has_expired(now_ns));
+        active += is_active;
+        match tier {
+            Tier::Established => established_present += 1,
+            Tier::HalfOpen => {
+                half_open_present += 1;
+                half_open += is_active;
             }
         }
-    }
+        Ok(())
+    })?;
     let (created, established) = (event(Event::Created)?, event(Event::Established)?);
     let gone = event(Event::EstablishedRemoved)? + event(Event::EstablishedFlushed)?;
     let half_open_gone =
@@ -109,11 +112,11 @@ fn flows(maps: &Maps) -> Result<FlowCounts> {
         .map(|drop| maps.counter(drop.counter()))
         .sum();
     Ok(FlowCounts {
-        active: active[0] + active[1],
-        half_open: active[1],
+        active,
+        half_open,
         created,
-        evicted: established.saturating_sub(gone + present[0]),
-        half_open_evicted: created.saturating_sub(half_open_gone + present[1]),
+        evicted: established.saturating_sub(gone + established_present),
+        half_open_evicted: created.saturating_sub(half_open_gone + half_open_present),
         refused: refused?,
         port_retries: event(Event::PortRetries)?,
     })

@@ -26,7 +26,7 @@ pub use instance::{Instance, Lock, LockError};
 use crate::config::{Config, Mode};
 use crate::kernel::{Datapath, Diagnostics};
 use crate::net::{Interface, Netlink, Route};
-use crate::rule::Rule;
+use crate::rule::{Rule, SetError, name_and_check};
 use crate::state::{Desired, InUse, Installed, Room, apply, plan};
 use control::Call;
 
@@ -57,6 +57,17 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where the maps and links are pinned.
     pub pin_dir: PathBuf,
+}
+
+impl Options {
+    /// The rules of the command line and of `config`, named and checked against each other.
+    ///
+    /// # Errors
+    /// Where two of them do not fit together.
+    pub fn rules_with(&self, config: Option<&Config>) -> Result<Vec<Rule>, SetError> {
+        let configured = config.into_iter().flat_map(|config| &config.rules);
+        name_and_check(self.rules.iter().chain(configured).cloned().collect())
+    }
 }
 
 /// A running daemon.
@@ -169,7 +180,7 @@ impl Daemon {
 
     /// Makes `rules` what is forwarded, or changes nothing.
     async fn install(&mut self, rules: Vec<Rule>) -> Result<()> {
-        self.check_against_host(&rules).await?;
+        self.check_against_host(&rules)?;
         let desired = Desired {
             rules,
             addresses: self.interface.addresses.clone(),
@@ -179,15 +190,11 @@ impl Daemon {
     }
 
     /// Refuses what only this host can tell to be wrong: a target that is this host itself.
-    async fn check_against_host(&self, rules: &[Rule]) -> Result<()> {
+    fn check_against_host(&self, rules: &[Rule]) -> Result<()> {
+        let own = &self.interface.addresses;
         for rule in rules {
             for target in &rule.targets {
-                if self
-                    .interface
-                    .addresses
-                    .iter()
-                    .any(|address| target.address == *address)
-                {
+                if own.iter().any(|address| target.address == *address) {
                     bail!(
                         "the target {} of the rule `{}` is an address of {} itself: \
                          portfwd forwards to other hosts",

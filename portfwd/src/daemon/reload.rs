@@ -1,14 +1,14 @@
 //! Changes that users ask for while the daemon runs. Each is checked as a whole first.
 
 use anyhow::Result;
-use portfwd_common::{Direction, Event, Tier};
+use portfwd_common::{Event, Tier};
 
 use super::Daemon;
 use crate::config::Config;
 use crate::error::{failure, no_such_rule};
 use crate::rule::{self, Rule};
-use crate::show::FlowFilter;
-use crate::show::flow_view;
+use crate::show::{FlowFilter, flow_view};
+use crate::state::names;
 
 impl Daemon {
     pub(super) async fn add(&mut self, rule: &Rule, name: Option<&str>) -> Result<String> {
@@ -16,7 +16,7 @@ impl Daemon {
         let mut rule = rule.clone();
         rule.name = name.unwrap_or_default().to_owned();
         rules.push(rule);
-        let rules = rule::name_and_check(rules).map_err(|error| failure(error.to_string()))?;
+        let rules = rule::name_and_check(rules)?;
         let added = rules
             .last()
             .map(|rule| format!("added {}", rule.name))
@@ -59,15 +59,11 @@ impl Daemon {
         };
         let path = path.clone();
         let config = Config::read(&path)?;
-        let mut rules = self.options.rules.clone();
-        rules.extend(config.rules.iter().cloned());
-        let rules = rule::name_and_check(rules).map_err(|error| failure(error.to_string()))?;
-        let before = self.settings;
-        super::start::set_configurable(&mut self.settings, Some(&config))?;
-        if let Err(error) = self.install(rules).await {
-            self.settings = before;
-            return Err(error);
-        }
+        let rules = self.options.rules_with(Some(&config))?;
+        let mut settings = self.settings;
+        super::start::set_configurable(&mut settings, Some(&config))?;
+        self.install(rules).await?;
+        self.settings = settings;
         self.datapath.maps.set_settings(&self.settings)?;
         let count = self.desired.rules.len();
         self.options.config = Some((path.clone(), config));
@@ -87,29 +83,26 @@ impl Daemon {
     /// Ends the flows that match: both entries of each.
     pub(super) fn flush_flows(&mut self, filter: &FlowFilter) -> Result<String> {
         let maps = &mut self.datapath.maps;
-        let names = self.installed.names();
-        let mut ended = 0u64;
-        for (tier, flushed) in [
-            (Tier::Established, Event::EstablishedFlushed),
-            (Tier::HalfOpen, Event::HalfOpenFlushed),
-        ] {
-            let mut keys = Vec::new();
-            for entry in maps.flows(tier) {
-                let (key, flow) = entry?;
-                if flow.direction() == Direction::ToTarget
-                    && filter.matches(&flow_view(&key, &flow, None, tier, &names, 0))
-                {
-                    keys.push((key, flow.other_key(key.protocol)));
-                }
+        let names = names(&self.installed.rules);
+        let mut meant = Vec::new();
+        maps.each_flow(|tier, key, flow| {
+            if filter.matches(&flow_view(key, flow, None, tier, &names, 0)) {
+                meant.push((tier, *key, flow.other_key(key.protocol)));
             }
-            let mut removed = 0;
-            for (forward, reply) in &keys {
-                maps.remove_flow(tier, reply)?;
-                removed += u64::from(maps.remove_flow(tier, forward)?);
+            Ok(())
+        })?;
+        let (mut established, mut half_open) = (0u64, 0u64);
+        for (tier, forward, reply) in &meant {
+            maps.remove_flow(*tier, reply)?;
+            let removed = u64::from(maps.remove_flow(*tier, forward)?);
+            match tier {
+                Tier::Established => established += removed,
+                Tier::HalfOpen => half_open += removed,
             }
-            maps.add_to_counter(flushed.counter(), removed)?;
-            ended += removed;
         }
+        maps.add_to_counter(Event::EstablishedFlushed.counter(), established)?;
+        maps.add_to_counter(Event::HalfOpenFlushed.counter(), half_open)?;
+        let ended = established + half_open;
         Ok(format!("ended {ended} flows"))
     }
 }

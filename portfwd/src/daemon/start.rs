@@ -101,11 +101,8 @@ impl Daemon {
         } else {
             self.settings.started_at_s = now_s();
         }
-        let mut rules = self.options.rules.clone();
-        if let Some((_, config)) = &self.options.config {
-            rules.extend(config.rules.iter().cloned());
-        }
-        let rules = crate::rule::name_and_check(rules).map_err(|e| failure(e.to_string()))?;
+        let config = self.options.config.as_ref().map(|(_, config)| config);
+        let rules = self.options.rules_with(config)?;
         self.install(rules).await?;
         // An adopted program forwards on while it is replaced; a new one must find everything.
         self.settings.ready = Settings::READY;

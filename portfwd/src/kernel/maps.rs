@@ -9,7 +9,8 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use portfwd_common::{
-    Flow, FlowKey, Rule, RuleCounters, RuleInfo, RuleKey, RuleKeyData, Settings, Target, Tier, V4,
+    Direction, Flow, FlowKey, Rule, RuleCounters, RuleInfo, RuleKey, RuleKeyData, Settings, Target,
+    Tier, V4,
 };
 
 use super::dump::Entries;
@@ -226,6 +227,25 @@ impl Maps {
     /// The entries of one tier, both directions.
     pub fn flows(&self, tier: Tier) -> Entries<'_, FlowKey<V4>, Flow<V4>> {
         Entries::new(self.flow_map(tier).map().fd().as_fd())
+    }
+
+    /// Calls `visit` with every flow of both tiers, by its entry toward the target.
+    ///
+    /// # Errors
+    /// Where a flow map cannot be read, or `visit` fails.
+    pub fn each_flow(
+        &self,
+        mut visit: impl FnMut(Tier, &FlowKey<V4>, &Flow<V4>) -> Result<()>,
+    ) -> Result<()> {
+        for tier in [Tier::Established, Tier::HalfOpen] {
+            for entry in self.flows(tier) {
+                let (key, flow) = entry.context("cannot read the flows")?;
+                if flow.direction() == Direction::ToTarget {
+                    visit(tier, &key, &flow)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One flow entry.

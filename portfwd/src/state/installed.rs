@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
-use portfwd_common::{Direction, RULE_TEXT_BYTES, RuleInfo, RuleKey, Target, Tier, V4};
+use portfwd_common::{RULE_TEXT_BYTES, RuleInfo, RuleKey, Target, V4};
 
 use crate::kernel::Maps;
 use crate::rule::Rule;
@@ -47,12 +47,10 @@ impl Installed {
     /// Where a map cannot be read, or a rule in it not understood.
     pub fn read(maps: &Maps) -> Result<Self> {
         let mut installed = Self {
+            rules: read_rules(maps)?,
             entries: maps.rules()?.into_iter().collect(),
             ..Self::default()
         };
-        for (id, info) in maps.rule_infos()? {
-            installed.rules.insert(id, read_rule(&info)?);
-        }
         for index in 0..maps.max_targets() {
             let target = maps.target(index)?;
             if target != Target::default() {
@@ -71,15 +69,6 @@ impl Installed {
         active.map(|(id, installed)| (*id, &installed.rule))
     }
 
-    /// The names of all rules, retired ones too, by id.
-    #[must_use]
-    pub fn names(&self) -> HashMap<u32, String> {
-        self.rules
-            .iter()
-            .map(|(id, installed)| (*id, installed.rule.name.clone()))
-            .collect()
-    }
-
     /// The index and entry of the target at `address`.
     #[must_use]
     pub fn target(&self, address: Ipv4Addr) -> Option<(u32, &Target<V4>)> {
@@ -96,17 +85,31 @@ impl InUse {
     /// Where a flow map cannot be read.
     pub fn read(maps: &Maps) -> Result<Self> {
         let mut in_use = Self::default();
-        for tier in [Tier::Established, Tier::HalfOpen] {
-            for entry in maps.flows(tier) {
-                let (_, flow) = entry.context("cannot read the flows")?;
-                if flow.direction() == Direction::ToTarget {
-                    in_use.rules.insert(flow.rule);
-                    in_use.targets.insert(flow.target);
-                }
-            }
-        }
+        maps.each_flow(|_, _, flow| {
+            in_use.rules.insert(flow.rule);
+            in_use.targets.insert(flow.target);
+            Ok(())
+        })?;
         Ok(in_use)
     }
+}
+
+/// The rules by id, retired ones too.
+///
+/// # Errors
+/// Where the map cannot be read, or a rule in it not understood.
+pub fn read_rules(maps: &Maps) -> Result<BTreeMap<u32, InstalledRule>> {
+    let infos = maps.rule_infos()?.into_iter();
+    infos
+        .map(|(id, info)| Ok((id, read_rule(&info)?)))
+        .collect()
+}
+
+/// The names of rules, by id.
+#[must_use]
+pub fn names(rules: &BTreeMap<u32, InstalledRule>) -> HashMap<u32, String> {
+    let name = |(id, installed): (&u32, &InstalledRule)| (*id, installed.rule.name.clone());
+    rules.iter().map(name).collect()
 }
 
 /// The rule that a map's entry describes.

@@ -6,5 +6,5 @@ mod installed;
 mod plan;
 
 pub use apply::apply;
-pub use installed::{InUse, Installed, InstalledRule, read_rule};
+pub use installed::{InUse, Installed, InstalledRule, names, read_rule, read_rules};
 pub use plan::{Change, Desired, Room, plan};
